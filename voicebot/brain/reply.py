@@ -1,0 +1,247 @@
+"""The making of one reply: prompt -> model -> clauses -> sound, reported to the turn machine as it goes.
+
+    llm lane --text--> ClauseSplitter --clause queue (at most CLAUSES_AHEAD)--> tts lane --PCM--> the call's speaker
+
+Until its turn is committed a reply is a draft: it may write clauses and voice the FIRST of them, and run tools that only
+look something up; the second clause and tools that act wait for `commit`.
+Sees engines only through `engines.base`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from voicebot.brain.tools import TOOLS, ToolContext, openai_schema, run_tool
+from voicebot.core.audio import Pcm, resampler
+from voicebot.core.events import (
+    AudioQueued,
+    ClauseWritten,
+    Event,
+    ReplyBegan,
+    ReplyCompleted,
+    ReplyFailed,
+    Stage,
+    ToolFinished,
+)
+from voicebot.core.history import Line
+from voicebot.core.text import ClauseSplitter, speakable
+from voicebot.engines.base import (
+    Cancel,
+    LlmDone,
+    LlmEngine,
+    LlmRequest,
+    Message,
+    Sampling,
+    TextDelta,
+    ToolCall,
+    TtsEngine,
+)
+from voicebot.errors import EngineBadOutput, EngineError
+from voicebot.lane import LaneLike
+
+CLAUSES_AHEAD = 8
+TOOL_ROUNDS = 4
+"""Generations of one reply: a model that goes on calling tools without a word is stopped there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySettings:
+    """How replies are made. `system_prompt` may be "" for a model that has its job in its weights."""
+
+    system_prompt: str = ""
+    sampling: Sampling = Sampling()
+
+
+class Sink(Protocol):
+    """Where a reply's sound goes."""
+
+    def queue(self, reply: int, pcm: Pcm) -> None: ...
+
+    def complete(self, reply: int) -> None: ...
+
+    async def room(self, reply: int) -> None: ...
+
+
+class _StageFailed(Exception):
+    def __init__(self, stage: Stage, error: EngineError) -> None:
+        super().__init__(str(error))
+        self.stage = stage
+
+
+def prompt(settings: ReplySettings, history: Sequence[Line], caller: str) -> list[Message]:
+    """The messages that a model gets: the system prompt, the talk so far, and the caller's words now."""
+    messages = [Message("system", settings.system_prompt)] if settings.system_prompt else []
+    messages += [_message(line) for line in history]
+    messages.append(Message("user", caller))
+    return messages
+
+
+def _message(line: Line) -> Message:
+    if line.tool is None:
+        return Message(line.role, line.text)
+    if line.role == "tool":
+        return Message("tool", json.dumps(line.tool.value), tool_call_id=line.tool.call_id)
+    call = ToolCall(line.tool.call_id, line.tool.name, line.tool.arguments)
+    return Message("assistant", tool_calls=(call,))
+
+
+class Reply:
+    """One reply in the making; a task runs `answer` or `speak`. Cancellation: both lanes stop at their next chunk."""
+
+    def __init__(
+        self,
+        number: int,
+        llm: LaneLike[LlmEngine],
+        tts: LaneLike[TtsEngine],
+        sink: Sink,
+        report: Callable[[Event], None],
+        tools: ToolContext,
+        playout_rate_hz: int,
+    ) -> None:
+        self._number = number
+        self._llm = llm
+        self._tts = tts
+        self._sink = sink
+        self._report = report
+        self._tools = tools
+        self._rate_hz = playout_rate_hz
+        self._committed = asyncio.Event()
+        self._clauses: asyncio.Queue[str | None] = asyncio.Queue(CLAUSES_AHEAD)
+        self._written = 0
+
+    def commit(self) -> None:
+        """The turn stands: act, and voice the rest."""
+        self._committed.set()
+
+    async def answer(self, messages: list[Message], sampling: Sampling, session: str) -> None:
+        """Ask the model and voice what it says. Failures are reported, not raised."""
+        self._report(ReplyBegan(self._number, self._llm.engine.name))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write(messages, sampling, session), name=f"reply {self._number} llm")
+                group.create_task(self._voice(), name=f"reply {self._number} tts")
+        except* _StageFailed as failures:
+            failed = failures.exceptions[0]
+            assert isinstance(failed, _StageFailed)
+            self._end(ReplyFailed(self._number, failed.stage, str(failed)))
+        else:
+            self._end(ReplyCompleted(self._number))
+
+    async def speak(self, text: str) -> None:
+        """Voice fixed words, committed from the start."""
+        self.commit()
+        try:
+            for clause in _split(text):
+                self._write_clause(clause)
+                await self._voice_clause(self._written - 1, clause)
+        except _StageFailed as failed:
+            self._end(ReplyFailed(self._number, failed.stage, str(failed)))
+        else:
+            self._end(ReplyCompleted(self._number))
+
+    def _end(self, outcome: ReplyCompleted | ReplyFailed) -> None:
+        self._sink.complete(self._number)
+        self._report(outcome)
+
+    # ---- words
+
+    async def _write(self, messages: list[Message], sampling: Sampling, session: str) -> None:
+        schema = openai_schema(TOOLS.values())
+        try:
+            for _ in range(TOOL_ROUNDS):
+                calls = await self._generate(LlmRequest(messages, schema, sampling, session))
+                if not calls or not await self._run_tools(calls, messages):
+                    break
+            else:
+                raise EngineBadOutput(f"{self._llm.engine.name} called tools {TOOL_ROUNDS} times without saying a word")
+        except EngineError as error:
+            raise _StageFailed("llm", error) from error
+        await self._clauses.put(None)
+
+    async def _generate(self, request: LlmRequest) -> list[ToolCall]:
+        """One generation: its clauses go out as they are complete; the tool calls it ends with come back."""
+        splitter, calls = ClauseSplitter(), []
+        chunks = self._llm.stream(lambda cancel: self._llm.engine.generate(request, cancel))
+        async for chunk in chunks:
+            match chunk:
+                case TextDelta(text):
+                    for clause in splitter.push(text):
+                        await self._put(clause)
+                case ToolCall():
+                    calls.append(chunk)
+                case LlmDone():
+                    pass
+        for clause in splitter.flush():
+            await self._put(clause)
+        return calls
+
+    async def _run_tools(self, calls: list[ToolCall], messages: list[Message]) -> bool:
+        """Run them in order; True if the model must phrase a result, because a tool had nothing to say itself."""
+        ask_again = False
+        for call in calls:
+            tool = TOOLS.get(call.name)
+            acting = tool is not None and tool.acting
+            if acting:
+                await self._committed.wait()
+            # No await from here to the report: a tool that acted is always on record.
+            result = run_tool(self._tools, call.name, call.arguments)
+            self._report(
+                ToolFinished(
+                    self._number, call.call_id, call.name, call.arguments, result.value, result.speech, acting=acting
+                )
+            )
+            messages.append(Message("assistant", tool_calls=(call,)))
+            messages.append(Message("tool", json.dumps(result.value), tool_call_id=call.call_id))
+            for clause in _split(result.speech):
+                await self._put(clause)
+            ask_again |= not result.speech
+        return ask_again
+
+    async def _put(self, clause: str) -> None:
+        self._write_clause(clause)
+        await self._clauses.put(clause)
+
+    def _write_clause(self, clause: str) -> None:
+        self._report(ClauseWritten(self._number, self._written, clause))
+        self._written += 1
+
+    # ---- sound
+
+    async def _voice(self) -> None:
+        voiced = 0
+        while (clause := await self._clauses.get()) is not None:
+            if voiced:
+                await self._committed.wait()
+            await self._voice_clause(voiced, clause)
+            voiced += 1
+
+    async def _voice_clause(self, clause: int, text: str) -> None:
+        work = partial(_synthesize, self._tts.engine, text, self._rate_hz)
+        try:
+            async for pcm in self._tts.stream(work):
+                self._sink.queue(self._number, pcm)
+                self._report(AudioQueued(self._number, clause, len(pcm), done=False))
+                await self._sink.room(self._number)
+        except EngineError as error:
+            raise _StageFailed("tts", error) from error
+        self._report(AudioQueued(self._number, clause, 0, done=True))
+
+
+def _synthesize(tts: TtsEngine, text: str, rate_hz: int, cancel: Cancel) -> Iterator[Pcm]:
+    """One clause at the playout rate. Thread: the TTS lane."""
+    converter = resampler(tts.sample_rate_hz, rate_hz)
+    for pcm in tts.synthesize(text, cancel):
+        if len(ready := converter.push(pcm)):
+            yield ready
+    if len(tail := converter.flush()):
+        yield tail
+
+
+def _split(text: str) -> list[str]:
+    splitter = ClauseSplitter()
+    return splitter.push(speakable(text)) + splitter.flush()

@@ -1,0 +1,74 @@
+"""The talk so far, as models get to see it: what the caller said and what the caller heard, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+INTERRUPTED = "—"
+"""Ends a reply that the caller cut short, so that a model does not take it for a finished thought."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool that ran in a turn: its call and its result, never one without the other."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+    value: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One turn: the caller's words, the tools that ran, and the bot's words as far as they were heard."""
+
+    turn: int
+    caller: str
+    tools: list[ToolUse] = field(default_factory=list)
+    bot: str = ""
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One message of a prompt. For role "tool", `tool` is the call whose result it is."""
+
+    role: Literal["user", "assistant", "tool"]
+    text: str = ""
+    tool: ToolUse | None = None
+
+
+class History:
+    """The exchanges of a call, oldest first. `turns`: how many a prompt contains."""
+
+    def __init__(self, turns: int) -> None:
+        self._turns = turns
+        self.exchanges: list[Exchange] = []
+
+    def add(self, turn: int, caller: str) -> Exchange:
+        """Begin an exchange: a committed turn, or the bot speaking unasked (`caller` "")."""
+        exchange = Exchange(turn, caller)
+        self.exchanges.append(exchange)
+        return exchange
+
+    def remove(self, turn: int) -> None:
+        """Take a reopened turn's exchange back."""
+        self.exchanges = [exchange for exchange in self.exchanges if exchange.turn != turn]
+
+    def lines(self) -> list[Line]:
+        """The last turns as prompt messages; an exchange is taken whole or not at all."""
+        return [line for exchange in self.exchanges[-self._turns :] for line in _lines(exchange)]
+
+    def last_reply(self) -> str:
+        """What the bot said last, as far as it was heard; "" if nothing yet."""
+        return next((exchange.bot for exchange in reversed(self.exchanges) if exchange.bot), "")
+
+
+def _lines(exchange: Exchange) -> list[Line]:
+    lines = [Line("user", exchange.caller)] if exchange.caller else []
+    for tool in exchange.tools:
+        lines += [Line("assistant", tool=tool), Line("tool", tool=tool)]
+    if exchange.bot:
+        lines.append(Line("assistant", f"{exchange.bot}{INTERRUPTED}" if exchange.interrupted else exchange.bot))
+    return lines

@@ -1,0 +1,107 @@
+"""What the turn machine remembers: the turn being heard, the reply being made or played, and the timers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from voicebot.core.history import Exchange, ToolUse
+from voicebot.core.latency import TurnMarks
+from voicebot.core.playout import ReplyPlayout
+from voicebot.core.settings import TurnSettings
+from voicebot.core.text import completeness
+
+
+@dataclass(slots=True)
+class Reply:
+    """One spoken answer, from its first clause to its last heard word.
+
+    Held while its turn is open; live once committed; at most one is live.
+    """
+
+    id: int
+    number: int
+    """The turn that it is published under."""
+    key: str = ""
+    """Its caller's words, normalised: a draft with the same words keeps this reply."""
+    marks: TurnMarks = field(default_factory=TurnMarks)
+    playout: ReplyPlayout = field(default_factory=ReplyPlayout)
+    tools: list[ToolUse] = field(default_factory=list)
+    model: str = ""
+    exchange: Exchange | None = None
+    turn: Turn | None = None
+    """The turn that it answers; None for what the bot says unasked."""
+    committed: bool = False
+    acted: bool = False
+    """A tool of it changed something: its turn can no longer be taken back."""
+    completed: bool = False
+    failed: bool = False
+    paused: bool = False
+    started: bool = False
+    shown: tuple[str, str] = ("", "")
+    """(text, heard) as last published."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """The caller's words from the first voiced window to the commit."""
+
+    id: int
+    number: int
+    """Published number: that of the earlier turn when this one reopens it."""
+    marks: TurnMarks = field(default_factory=TurnMarks)
+    start_sample: int = 0
+    prefix: str = ""
+    """The words of the turn that this one reopened."""
+    overlaps: bool = False
+    """Spoken over the bot and not judged yet: a backchannel, a noise, or an interruption."""
+    draft: int | None = None
+    draft_text: str | None = None
+    """None until the draft is transcribed."""
+    audio_end: float | None = None
+    """P(end) by an end-of-turn model."""
+    reply: Reply | None = None
+    shown: str = ""
+
+    @property
+    def words(self) -> str:
+        return " ".join(part for part in (self.prefix, self.draft_text) if part)
+
+    def end_probability(self) -> float:
+        """P(the caller has finished), fused from words and audio; 0 while nothing is known."""
+        if self.draft_text is None:
+            return self.audio_end or 0.0
+        by_text = completeness(self.words)
+        return by_text if self.audio_end is None else (by_text + self.audio_end) / 2
+
+
+def wait_ms(settings: TurnSettings, end_probability: float) -> float:
+    """The silence that commits a turn: a straight line from max_wait_ms at 0 to min_wait_ms at 1."""
+    return settings.max_wait_ms - (settings.max_wait_ms - settings.min_wait_ms) * end_probability
+
+
+class Timers:
+    """Named times (monotonic seconds) at which the machine wants to be woken."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+
+    @property
+    def next(self) -> float | None:
+        return min(self._at.values(), default=None)
+
+    def set(self, name: str, at: float) -> None:
+        self._at[name] = at
+
+    def drop(self, *names: str) -> None:
+        for name in names:
+            self._at.pop(name, None)
+
+    def pop_due(self, now: float) -> list[str]:
+        """The names that are due, earliest first; they are unset."""
+        due = sorted((at, name) for name, at in self._at.items() if at <= now)
+        for _, name in due:
+            del self._at[name]
+        return [name for _, name in due]
+
+    def clear(self) -> None:
+        self._at.clear()

@@ -1,0 +1,116 @@
+"""Text on its way to and from speech: clauses for the synthesiser, words that mean nothing, turns that are not over."""
+
+from __future__ import annotations
+
+import re
+
+BACKCHANNELS = frozenset(
+    """mm mhm mm-hm mm-hmm mmhmm mm hm hmm hm uh-huh uh huh huh ah aha oh ok okay yeah yep yup yes right sure
+    i see got it good great nice cool really wow all right alright""".split()
+)
+"""Words with which a listener says "go on". Source: the short feedback forms of the Switchboard dialogue acts."""
+
+_NEVER_LAST = frozenset(
+    """a an the my your his her our their this these some any every to of for from with at in on by into about
+    and or but because so if than as is are am was were be can could will would should shall do does did i we they
+    um uh er erm hmm like which who whose where when while please set remind convert calculate times plus minus
+    divided multiplied""".split()
+)
+"""Words after which an English utterance has hardly ever ended."""
+_WEAK_LAST = frozenset("what how that it its one two you me then also just very really between and's".split())
+
+_SENTENCE_END = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+")
+_CLAUSE_END = re.compile(r"[,;:—–][\"')\]]*(?=\s)")
+_ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|e\.g|i\.e|no|[a-z])\.|\d\.)$", re.IGNORECASE)
+FIRST_CLAUSE_WORDS = 2
+LATER_CLAUSE_WORDS = 6
+LONGEST_CLAUSE_CHARS = 240
+
+
+def normalize(text: str) -> str:
+    """Lower-case words only: two transcripts with equal results are the same turn."""
+    return " ".join(re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text.lower()))
+
+
+def is_backchannel(text: str) -> bool:
+    """Nothing, or nothing but listener's noises: it does not take the floor."""
+    return all(word in BACKCHANNELS for word in normalize(text).split())
+
+
+def completeness(text: str) -> float:
+    """P(the caller has finished), from the last word alone: 0.1 after "set a timer for", 0.95 for a plain ending."""
+    words = normalize(text).split()
+    if not words:
+        return 0.5
+    last = words[-1]
+    if last in _NEVER_LAST:
+        return 0.1
+    if last in _WEAK_LAST and len(words) > 1:
+        return 0.75
+    return 0.95
+
+
+def speakable(text: str) -> str:
+    """Text without what a voice cannot say: markdown, links, code marks, emoji; white space folded."""
+    text = re.sub(r"```.*?```", " ", text, flags=re.DOTALL)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"https?://\S+", " ", text)
+    text = re.sub(r"^\s*(?:[-*•]|#{1,6}|>)\s+", "", text, flags=re.MULTILINE)
+    text = re.sub(r"[*_`~#|<>]+", " ", text)
+    text = re.sub(r"[^\w\s.,;:!?'\"()$€£%&+=/@°…—–-]", " ", text)
+    return " ".join(text.split())
+
+
+class ClauseSplitter:
+    """Cuts a stream of text into clauses: the first as short as makes sense, so that its sound is early."""
+
+    def __init__(self) -> None:
+        self._pending = ""
+        self._first = True
+
+    def push(self, delta: str) -> list[str]:
+        """The clauses that this piece of text completes; each speakable and non-empty."""
+        self._pending += delta
+        clauses = []
+        while (cut := self._cut()) is not None:
+            clause = speakable(self._pending[:cut])
+            self._pending = self._pending[cut:]
+            if clause:
+                clauses.append(clause)
+                self._first = False
+        return clauses
+
+    def flush(self) -> list[str]:
+        """What is left, at the end of the text."""
+        clause, self._pending = speakable(self._pending), ""
+        return [clause] if clause else []
+
+    def _cut(self) -> int | None:
+        """Where the pending text's first clause ends, if it is there."""
+        ends = [match.end() for match in _SENTENCE_END.finditer(self._pending) if self._ends_here(match)]
+        words_needed = FIRST_CLAUSE_WORDS if self._first else LATER_CLAUSE_WORDS
+        commas = [
+            match.end()
+            for match in _CLAUSE_END.finditer(self._pending)
+            if len(self._pending[: match.end()].split()) >= words_needed
+        ]
+        if ends or commas:
+            return min(ends + commas)
+        if len(self._pending) > LONGEST_CLAUSE_CHARS:
+            space = self._pending.rfind(" ", 0, LONGEST_CLAUSE_CHARS)
+            return space if space > 0 else LONGEST_CLAUSE_CHARS
+        return None
+
+    def _ends_here(self, match: re.Match[str]) -> bool:
+        return "\n" in match.group() or not _ABBREVIATION.search(self._pending[: match.start() + 1])
+
+
+_STOPS = frozenset(
+    """stop wait|hold on|quiet|be quiet|silence|enough|that's enough|never mind|nevermind|cancel|cancel that|no|shut up|
+    hush|pause|stop|stop it|stop talking|please stop|wait|wait a second|no no|forget it""".replace("\n", "").split("|")
+)
+
+
+def is_stop(text: str) -> bool:
+    """A bare demand to be silent or to forget it: never the second half of the turn before."""
+    return normalize(text) in {normalize(stop) for stop in _STOPS}

@@ -1,0 +1,124 @@
+"""A call as JSON lines: its settings, then every event with the commands it caused; and the replay that checks them.
+
+{"trace": 1, "call_id": ..., "transport": ..., "settings": {...}, ...}      the header
+{"now": 0.52, "event": "DraftTranscribed", "draft": 2, "text": "hello"}     an event
+{"w": [0.55, 8704, 0.012, 0]}                                               WindowHeard, the commonest, in short
+{"command": "BeginReply", "reply": 3, "turn": 1, "text": "hello"}           what it caused, in order
+{"end": "caller hung up", "counts": {...}}                                  the last line of a call that closed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from voicebot.core.events import Command, Event, WindowHeard
+from voicebot.core.settings import TurnSettings
+from voicebot.core.turn import TurnMachine
+from voicebot.errors import ProtocolError
+
+SCHEMA = 1
+_EVENTS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where a replay did otherwise. `line` counts from 1."""
+
+    line: int
+    event: str
+    recorded: list[str]
+    replayed: list[str]
+
+
+def header_line(call_id: str, transport: str, settings: TurnSettings, **more: Any) -> str:
+    """The first line of a trace. `more`: version, wall clock start, engine names."""
+    return _dump({"trace": SCHEMA, "call_id": call_id, "transport": transport, **more, "settings": asdict(settings)})
+
+
+def event_line(event: Event, now: float) -> str:
+    if isinstance(event, WindowHeard):
+        return _dump({"w": [now, event.stop_sample, event.speech_probability, event.heard_samples]})
+    return _dump({"now": now, "event": type(event).__name__, **asdict(event)})
+
+
+def command_line(command: Command) -> str:
+    return _dump({"command": type(command).__name__, **asdict(command)})
+
+
+def end_line(reason: str, counts: dict[str, int]) -> str:
+    return _dump({"end": reason, "counts": counts})
+
+
+def _dump(entry: dict[str, Any]) -> str:
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+
+
+def _parse(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ProtocolError(f"trace line {number} is not JSON ({error}): {line[:80]!r}") from None
+        if not isinstance(entry, dict):
+            raise ProtocolError(f"trace line {number} is not an object: {line[:80]!r}")
+        yield number, entry
+
+
+def _event(entry: dict[str, Any], line: int) -> tuple[Event, float]:
+    try:
+        if "w" in entry:
+            now, stop_sample, probability, heard = entry["w"]
+            return WindowHeard(stop_sample, probability, heard), now
+        fields = {key: value for key, value in entry.items() if key not in ("now", "event")}
+        return _EVENTS[entry["event"]](**fields), entry["now"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"trace line {line} is no event that this version knows: {error!r}") from None
+
+
+def _machine(line: int, header: dict[str, Any]) -> TurnMachine:
+    if header.get("trace") != SCHEMA:
+        raise ProtocolError(f"trace line {line}: schema {header.get('trace')!r} is not {SCHEMA}; not a voicebot trace?")
+    try:
+        return TurnMachine(TurnSettings(**header["settings"]))
+    except (KeyError, TypeError) as error:
+        raise ProtocolError(f"trace line {line}: settings do not fit this version: {error}") from None
+
+
+def replay(lines: Iterable[str]) -> Difference | None:
+    """Step a fresh machine through a trace; the first difference in commands, or None.
+
+    A trace may end anywhere (a killed server): what is there must agree.
+    Raises: ProtocolError, with the line, for what is not a trace.
+    """
+    entries = _parse(lines)
+    first = next(entries, None)
+    if first is None:
+        raise ProtocolError("the trace is empty")
+    machine = _machine(*first)
+    step: tuple[int, str, list[str]] | None = None
+    recorded: list[str] = []
+    for number, entry in entries:
+        if "command" in entry:
+            recorded.append(_dump(entry))
+            continue
+        if difference := _compare(step, recorded):
+            return difference
+        if "end" in entry:
+            return None
+        event, now = _event(entry, number)
+        step = (number, type(event).__name__, [command_line(command) for command in machine.step(event, now)])
+        recorded = []
+    return _compare(step, recorded, cut_short=True)
+
+
+def _compare(
+    step: tuple[int, str, list[str]] | None, recorded: list[str], cut_short: bool = False
+) -> Difference | None:
+    if step is None:
+        return None
+    line, event, replayed = step
+    seen = replayed[: len(recorded)] if cut_short else replayed
+    return None if seen == recorded else Difference(line, event, recorded, replayed)

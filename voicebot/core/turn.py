@@ -1,0 +1,418 @@
+"""The turn machine: everything that a call decides, as a pure function of its events.
+
+Rules:
+1. `step(event, now)` is total, synchronous and deterministic; an event that fits nothing is counted in `ignored`.
+2. Silence is measured on the caller's sample clock; `now` (monotonic seconds) serves timeouts and the waterfall.
+3. At most one turn is being heard and at most one reply is live. A turn's own reply is held until the commit.
+4. Speech over a live reply pauses it at once; only then is it judged: backchannel or noise -> resume, words or
+   `interrupt_ms` of voice -> clear. If little of the reply was heard, the turn is reopened and both halves merge.
+5. What the caller has not heard is in no history; a tool that acted forbids the reopening of its turn.
+6. Nothing waits on an echo from outside: every wait has a timer.
+
+    nothing --SpeechStarted--> hearing --SoftEnded--> draft --transcribed--> held reply --wait over--> live reply
+                                  ^                     |                        |                         |
+                                  +---- SpeechResumed --+------------------------+     PlayoutFinished / cleared
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from voicebot.core import events as ev
+from voicebot.core.endpoint import Endpointer, SoftEnded, SpeechResumed, SpeechStarted
+from voicebot.core.reply_side import ReplySide
+from voicebot.core.settings import TurnSettings
+from voicebot.core.talk import Reply, Timers, Turn, wait_ms
+from voicebot.core.text import is_backchannel, is_stop, normalize
+
+DIGIT_WAIT_S = 1.5
+"""After this long without a key, the keys pressed are a turn."""
+
+
+class TurnMachine(ReplySide):
+    """One call. The shell feeds events, runs the commands in order, and wakes it at `deadline`."""
+
+    def __init__(self, settings: TurnSettings) -> None:
+        super().__init__(settings)
+        self._endpoint = Endpointer(settings)
+        self._notices: deque[str] = deque()
+        self._digits = ""
+        self._deaf = False
+        self._ended = False
+        self._state: ev.State = "listening"
+        self._handlers: dict[type[Any], Callable[[Any], bool]] = {
+            ev.CallStarted: self._on_started,
+            ev.WindowHeard: self._on_window,
+            ev.PartialTranscribed: self._on_partial,
+            ev.DraftTranscribed: self._on_transcribed,
+            ev.DraftFailed: self._on_draft_failed,
+            ev.EndScored: self._on_end_scored,
+            ev.ReplyBegan: self._on_reply_began,
+            ev.ClauseWritten: self._on_clause,
+            ev.AudioQueued: self._on_audio,
+            ev.ToolFinished: self._on_tool,
+            ev.ReplyCompleted: self._on_completed,
+            ev.ReplyFailed: self._on_reply_failed,
+            ev.PlayoutStarted: self._on_playout_started,
+            ev.PlayoutFinished: self._on_playout_finished,
+            ev.NoticeDue: self._on_notice,
+            ev.TextTyped: self._on_typed,
+            ev.DigitPressed: self._on_digit,
+            ev.DeadlinePassed: self._on_deadline,
+            ev.CallEnded: self._on_ended,
+        }
+
+    @property
+    def deadline(self) -> float | None:
+        """When the shell must step DeadlinePassed at the latest, if nothing else happens; monotonic seconds."""
+        return self._timers.next
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def step(self, event: ev.Event, now: float) -> list[ev.Command]:
+        """What is to be done about `event`, in order. `now`: monotonic seconds, never earlier than before."""
+        self._now, self._out = now, []
+        if self._ended or not self._handlers[type(event)](event):
+            self.counts["ignored"] += 1
+        if not self._ended:
+            self._settle()
+        return self._out
+
+    # ---- the caller's speech
+
+    def _on_started(self, event: ev.CallStarted) -> bool:
+        if self._rate_hz:
+            return False
+        self._rate_hz = event.playout_rate_hz
+        if self.settings.call_limit_ms:
+            self._set_timer("call", self.settings.call_limit_ms)
+        if self.settings.greeting:
+            self._say(self.settings.greeting)
+        return True
+
+    def _on_window(self, event: ev.WindowHeard) -> bool:
+        self._deaf = False
+        if self._live is not None and self._live.playout.hear(event.heard_samples):
+            self._publish_reply(self._live)
+        edge = self._endpoint.push(event.speech_probability, event.stop_sample)
+        if isinstance(edge, SpeechStarted):
+            self._open_turn(edge)
+        elif self._turn is not None:
+            self._on_edge(self._turn, edge)
+        return True
+
+    def _on_edge(self, turn: Turn, edge: SpeechResumed | SoftEnded | None) -> None:
+        self._set_timer("media", self.settings.media_gap_ms)
+        if isinstance(edge, SpeechResumed):
+            self._abort_draft(turn)
+        elif isinstance(edge, SoftEnded):
+            self._begin_draft(turn, edge)
+        if turn.overlaps and self._endpoint.voiced_ms >= self.settings.interrupt_ms:
+            self._yield_floor(turn)
+        self._try_commit(turn)
+
+    def _open_turn(self, edge: SpeechStarted) -> None:
+        number = self._next_id()
+        turn = self._turn = Turn(number, number, start_sample=edge.start_sample)
+        self._out.append(ev.BeginListening(turn.id, edge.start_sample))
+        self._set_timer("media", self.settings.media_gap_ms)
+        if self._live is not None:
+            turn.overlaps = True
+            self._pause(self._live)
+
+    def _begin_draft(self, turn: Turn, edge: SoftEnded) -> None:
+        turn.draft, turn.draft_text, turn.audio_end = self._next_id(), None, None
+        turn.marks.remark("speech_stop", self._now - self._endpoint.silence_ms / 1000)
+        turn.marks.remark("stt_begin", self._now)
+        turn.marks.forget("stt_end")
+        self.counts["drafts"] += 1
+        self._out.append(ev.BeginDraft(turn.draft, turn.id, turn.start_sample, edge.stop_sample))
+        self._set_timer("draft", self.settings.stt_timeout_ms)
+        if turn.overlaps:
+            self._set_timer("verdict", self.settings.verdict_ms)
+
+    def _abort_draft(self, turn: Turn) -> None:
+        """The caller goes on. The held reply stays until the new words are known: they may be the same."""
+        if turn.draft is not None:
+            self.counts["aborted"] += 1
+            self._out.append(ev.AbortDraft(turn.draft, turn.id))
+        turn.draft = turn.draft_text = turn.audio_end = None
+        self._timers.drop("draft", "verdict")
+
+    def _on_partial(self, event: ev.PartialTranscribed) -> bool:
+        turn = self._turn
+        if turn is None or turn.id != event.turn or turn.draft_text is not None:
+            return False
+        if not turn.overlaps:
+            self._publish_transcript(turn, " ".join(part for part in (turn.prefix, event.text) if part))
+        return True
+
+    def _on_transcribed(self, event: ev.DraftTranscribed) -> bool:
+        turn = self._turn
+        if turn is None or turn.draft != event.draft or turn.draft_text is not None:
+            return False
+        self._timers.drop("draft")
+        turn.draft_text = event.text.strip()
+        turn.marks.mark("stt_end", self._now)
+        if turn.overlaps:
+            if is_backchannel(turn.draft_text):
+                self._resume(turn)
+                return True
+            self._yield_floor(turn)
+        if turn.words:
+            self._publish_transcript(turn, turn.words)
+            self._draft_reply(turn)
+        self._try_commit(turn)
+        return True
+
+    def _on_draft_failed(self, event: ev.DraftFailed) -> bool:
+        turn = self._turn
+        if turn is None or turn.draft != event.draft or turn.draft_text is not None:
+            return False
+        self._lose_draft(turn)
+        return True
+
+    def _lose_draft(self, turn: Turn) -> None:
+        """No transcript will come: the bot goes on if it was speaking, else it says so."""
+        if turn.overlaps:
+            self._resume(turn)
+            return
+        self._drop_turn(turn)
+        self._say(self.settings.apology)
+
+    def _on_end_scored(self, event: ev.EndScored) -> bool:
+        turn = self._turn
+        if turn is None or turn.draft != event.draft:
+            return False
+        turn.audio_end = event.probability
+        self._try_commit(turn)
+        return True
+
+    # ---- the commit
+
+    def _draft_reply(self, turn: Turn) -> None:
+        """A held reply to the turn's words; one made for the same words is kept."""
+        key = normalize(turn.words)
+        if turn.reply is not None:
+            if turn.reply.key == key and not turn.reply.failed:
+                self.counts["reused"] += 1
+                turn.reply.marks = turn.marks
+                return
+            self._out.append(ev.DropReply(turn.reply.id))
+        reply = turn.reply = Reply(self._next_id(), turn.number, key=key, marks=turn.marks, turn=turn)
+        turn.marks.forget("first_clause", "first_audio")
+        turn.marks.remark("llm_begin", self._now)
+        self._out.append(ev.BeginReply(reply.id, turn.number, turn.words))
+
+    def _try_commit(self, turn: Turn) -> None:
+        if self._turn is not turn or turn.overlaps or turn.draft_text is None:
+            return
+        silence = float("inf") if self._deaf else self._endpoint.silence_ms
+        if silence < wait_ms(self.settings, turn.end_probability()):
+            return
+        if turn.reply is not None:
+            self._commit(turn, turn.reply)
+            return
+        voiced_ms = self._endpoint.voiced_ms
+        self._drop_turn(turn)
+        if voiced_ms >= self.settings.unheard_ms:
+            self._say(self.settings.not_understood)
+
+    def _commit(self, turn: Turn, reply: Reply) -> None:
+        self._close_turn(turn)
+        self._publish_transcript(turn, turn.words, final=True)
+        self._make_live(reply, turn.words)
+
+    def _make_live(self, reply: Reply, caller: str) -> None:
+        """From here on the reply counts: it may act, it is heard, and it will be in the history."""
+        self.counts["committed"] += 1
+        reply.marks.mark("commit", self._now)
+        reply.exchange = self.history.add(reply.number, caller)
+        reply.exchange.tools = reply.tools
+        reply.committed = True
+        self._live = reply
+        self._out += [ev.CommitReply(reply.id), ev.StartPlayout(reply.id)]
+        self._publish_reply(reply)
+        if reply.failed:
+            self._apologize(reply)
+        else:
+            self._watch(reply)
+
+    def _close_turn(self, turn: Turn) -> None:
+        self._turn = None
+        self._endpoint.reset()
+        self._timers.drop("draft", "verdict", "media")
+        self._out.append(ev.StopListening(turn.id))
+
+    def _drop_turn(self, turn: Turn) -> None:
+        """It was no turn: nothing of it remains but its trace."""
+        if turn.draft is not None and turn.draft_text is None:
+            self._out.append(ev.AbortDraft(turn.draft, turn.id))
+        if turn.reply is not None:
+            self._out.append(ev.DropReply(turn.reply.id))
+        if turn.shown:
+            self._publish_transcript(turn, "", final=True)
+        self._close_turn(turn)
+
+    # ---- barge-in
+
+    def _resume(self, turn: Turn) -> None:
+        """The sound over the bot was none that takes the floor."""
+        self._drop_turn(turn)
+        self.counts["resumed"] += 1
+        if self._live is not None:
+            self._live.paused = False
+            self._out.append(ev.ResumePlayout(self._live.id))
+            self._watch(self._live)
+
+    def _yield_floor(self, turn: Turn) -> None:
+        """The caller interrupts: the live reply ends here, or its turn is reopened if hardly any of it was heard."""
+        turn.overlaps = False
+        self._timers.drop("verdict")
+        live = self._live
+        if live is None:
+            return
+        self.counts["barge_ins"] += 1
+        if self._may_reopen(live, turn):
+            assert live.turn is not None
+            self.counts["reopened"] += 1
+            turn.number, turn.prefix = live.number, live.turn.words
+            self._cut(live)
+            self.history.remove(live.number)
+        else:
+            self._cut(live)
+
+    def _may_reopen(self, live: Reply, turn: Turn) -> bool:
+        heard_ms = live.playout.heard_samples * 1000 / self._rate_hz
+        said_stop = turn.draft_text is not None and is_stop(turn.draft_text)
+        return live.turn is not None and not live.acted and heard_ms <= self.settings.reopen_ms and not said_stop
+
+    # ---- words from elsewhere
+
+    def _on_notice(self, event: ev.NoticeDue) -> bool:
+        self._notices.append(event.text)
+        if len(self._notices) > self.settings.notice_limit:
+            self._out.append(ev.PublishError(f"Not said, too much is waiting: {self._notices.popleft()}"))
+        return True
+
+    def _on_typed(self, event: ev.TextTyped) -> bool:
+        text = event.text.strip()
+        if not text:
+            return False
+        if self._turn is not None:
+            self._drop_turn(self._turn)
+        if self._live is not None:
+            self.counts["barge_ins"] += 1
+            self._cut(self._live)
+        number = self._next_id()
+        turn = Turn(number, number, draft_text=text)
+        turn.marks.mark("speech_stop", self._now)
+        self._publish_transcript(turn, text, final=True)
+        self._draft_reply(turn)
+        assert turn.reply is not None
+        self._make_live(turn.reply, text)
+        return True
+
+    def _on_digit(self, event: ev.DigitPressed) -> bool:
+        """Keys gather until # or a pause; then they are a turn."""
+        self._timers.drop("digits")
+        if event.digit != "#":
+            self._digits += event.digit
+            self._set_timer("digits", DIGIT_WAIT_S * 1000)
+            return True
+        return self._enter_digits()
+
+    def _enter_digits(self) -> bool:
+        digits, self._digits = self._digits, ""
+        return self._on_typed(ev.TextTyped(f"I pressed {' '.join(digits)}.")) if digits else False
+
+    # ---- time
+
+    def _on_deadline(self, _event: ev.DeadlinePassed) -> bool:
+        due = self._timers.pop_due(self._now)
+        for name in due:
+            if not self._ended:
+                self._on_timer(name)
+        return bool(due)
+
+    def _on_timer(self, name: str) -> None:
+        match name:
+            case "draft" | "verdict":
+                if self._turn is not None:
+                    self.counts["draft_timeouts"] += 1
+                    self._lose_draft(self._turn)
+            case "media":
+                self._media_gap()
+            case "reply":
+                self._reply_overdue()
+            case "digits":
+                self._enter_digits()
+            case "idle" | "call":
+                self._out.append(ev.EndCall(f"{name} limit reached"))
+
+    def _media_gap(self) -> None:
+        """No windows come: silence as far as the open turn is concerned."""
+        turn = self._turn
+        if turn is None:
+            return
+        self._deaf = True
+        edge = self._endpoint.cut()
+        if edge is not None:
+            self._begin_draft(turn, edge)
+        self._try_commit(turn)
+
+    # ---- the end
+
+    def _on_ended(self, _event: ev.CallEnded) -> bool:
+        if self._turn is not None:
+            self._record_unanswered(self._turn)
+            self._drop_turn(self._turn)
+        if self._live is not None:
+            self._cut(self._live)
+        self._ended = True
+        self._timers.clear()
+        self._publish_state("ended")
+        return True
+
+    def _record_unanswered(self, turn: Turn) -> None:
+        """Words that were understood but not answered are not lost."""
+        if turn.words and not turn.overlaps:
+            self.history.add(turn.number, turn.words)
+            self._out.append(ev.PublishTurn(turn.number, turn.words, "", "", None, turn.marks.waterfall(), ended=True))
+            turn.shown = ""
+
+    # ---- after every step
+
+    def _settle(self) -> None:
+        """Fill a gap with a waiting notice, then tell the state if it changed."""
+        if self._notices and self._turn is None and self._live is None:
+            self._say(self._notices.popleft())
+        self._publish_state(self._state_now())
+
+    def _state_now(self) -> ev.State:
+        live = self._live
+        if live is not None and live.paused:
+            return "paused"
+        if self._turn is not None:
+            return "hearing"
+        if live is not None:
+            return "speaking" if live.started else "thinking"
+        return "listening"
+
+    def _publish_state(self, state: ev.State) -> None:
+        if state == self._state:
+            return
+        self._state = state
+        self._out.append(ev.PublishState(state))
+        self._timers.drop("idle")
+        if state == "listening" and self.settings.idle_ms:
+            self._set_timer("idle", self.settings.idle_ms)
+
+    def _publish_transcript(self, turn: Turn, text: str, final: bool = False) -> None:
+        if final or text != turn.shown:
+            turn.shown = text
+            self._out.append(ev.PublishTranscript(turn.number, text, final))

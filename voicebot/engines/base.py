@@ -1,0 +1,213 @@
+"""What every engine driver must offer, and nothing about how calls use it.
+
+Rules of this folder:
+1. A driver knows ONE library and imports it in `load()`, never at module import.
+2. Methods block. They run on the engine's lane (see `voicebot/lane.py`); only `VadStream` runs on the loop.
+3. PCM is int16[n], mono. Speech in is 16 kHz; speech out has the driver's own `sample_rate_hz`.
+4. Foreign exceptions become `EngineError`s here, once.
+5. A driver says where it works: `locality` is "local" (this machine) or "remote"; without it it cannot load.
+6. Cancellation is cooperative: a driver looks at `cancel.is_set()` between tokens or chunks and returns early;
+   what it yielded before stands, and it stays usable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Pcm = npt.NDArray[np.int16]
+"""Samples, int16[n], mono."""
+
+Locality = Literal["local", "remote"]
+Kind = Literal["vad", "stt", "llm", "tts"]
+KINDS: tuple[Kind, ...] = ("vad", "stt", "llm", "tts")
+
+
+class Cancel(Protocol):
+    """The side of a cancellation token that a driver reads; `threading.Event` is one."""
+
+    def is_set(self) -> bool: ...
+
+
+class Engine(Protocol):
+    """Life of a driver: constructed cheaply from its URL, loaded on its lane, used, closed on its lane."""
+
+    locality: Locality
+    max_concurrency: int
+    """How many lane threads may call it at once; 1 for a library whose state has one owner thread."""
+
+    @property
+    def name(self) -> str:
+        """What people are shown, e.g. "llama talker.gguf" or "whisper base.en"."""
+        ...
+
+    def load(self) -> None:
+        """Import the library, read the model and do one dummy piece of work, so that the first call is fast.
+
+        Raises: EngineUnavailable, with the path or package at fault and what to do.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model. Idempotent; safe when `load` failed."""
+        ...
+
+
+class VadStream(Protocol):
+    """One call's voice activity state. Thread: the event loop (about 0.1 ms a window)."""
+
+    def probability(self, window: Pcm) -> float:
+        """P(speech) in 0..1 of the next window: int16[512], 16 kHz, in order, none left out."""
+        ...
+
+    def reset(self) -> None: ...
+
+
+class VadEngine(Engine, Protocol):
+    def open_stream(self) -> VadStream: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and where it lies in the PCM that was given, in milliseconds from its first sample."""
+
+    text: str
+    start_ms: int
+    stop_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was heard. `text` is "" for nothing intelligible; guards against invented words are the driver's."""
+
+    text: str
+    confidence: float = 1.0
+    """0..1, the driver's own estimate; 1.0 where the engine has none."""
+    words: tuple[Word, ...] = ()
+
+
+class SttStream(Protocol):
+    """One utterance recognised while it is spoken. Thread: the engine's lane."""
+
+    def feed(self, pcm: Pcm) -> str:
+        """Take the next samples and return the partial transcript so far (may be "")."""
+        ...
+
+    def finish(self) -> Transcript:
+        """End the utterance. The stream is used up."""
+        ...
+
+    def abandon(self) -> None:
+        """Give the stream back unfinished. Idempotent, also after `finish`."""
+        ...
+
+
+class SttEngine(Engine, Protocol):
+    def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
+        """Recognise one utterance: int16[n], 16 kHz, n > 0. Cancelled: returns Transcript("").
+
+        Raises: EngineError.
+        """
+        ...
+
+    def open_stream(self) -> SttStream | None:
+        """A streaming recognition, or None if this driver cannot stream or has no decoder free."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to run a tool. `arguments` is parsed JSON (an object)."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a prompt, in the roles of the OpenAI chat format."""
+
+    role: Role
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a reply is drawn. Temperature 0 is greedy and deterministic."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 200
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of reply text, not yet cut into clauses."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmDone:
+    """Always the last chunk of a reply that was not cancelled.
+
+    Token counts are of the model's own tokens; `cached_tokens` of the prompt came from the KV cache.
+    Log-probabilities (natural log) are NaN where the engine gives none.
+    """
+
+    finish_reason: Literal["stop", "length", "tool_calls"]
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    mean_logprob: float = float("nan")
+    min_logprob: float = float("nan")
+
+
+LlmChunk = TextDelta | ToolCall | LlmDone
+
+
+@dataclass(frozen=True, slots=True)
+class LlmRequest:
+    """One generation. `tools` is the OpenAI `tools` list (JSON schema); empty for none.
+
+    `session` names the call, so that a driver can keep that call's prompt prefix in its KV cache.
+    """
+
+    messages: Sequence[Message]
+    tools: Sequence[dict[str, Any]] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+    session: str = ""
+
+
+class LlmEngine(Engine, Protocol):
+    def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
+        """Stream one reply. Cancelled: stops between tokens, without `LlmDone`.
+
+        Raises: EngineBadOutput for a prompt longer than the context or a tool call that does not parse;
+            EngineTimeout, EngineUnavailable, EngineOverloaded for remote engines.
+        """
+        ...
+
+
+class TtsEngine(Engine, Protocol):
+    sample_rate_hz: int
+    """Known after `load`."""
+
+    def synthesize(self, text: str, cancel: Cancel) -> Iterator[Pcm]:
+        """Speak one clause: chunks int16[n] at `sample_rate_hz`, as early as the library gives them.
+
+        Text without anything to speak yields nothing. Raises: EngineError.
+        """
+        ...

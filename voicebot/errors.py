@@ -1,0 +1,61 @@
+"""The exception tree: every error that crosses a module border is one of these.
+
+    VoicebotError
+    ├── ConfigError            a setting, URL or file that the operator must change
+    ├── ProtocolError          the far side broke its protocol (carries a WebSocket close code)
+    ├── EgressDenied           a remote destination that the privacy rules forbid
+    └── EngineError            a speech or language engine failed (`retryable` says if again may help)
+        ├── EngineUnavailable  it cannot be loaded or reached
+        ├── EngineTimeout      it did not answer in its time
+        ├── EngineOverloaded   its queue is full
+        └── EngineBadOutput    it answered with something that cannot be used
+
+A message says what failed, with which value, and what to do next.
+"""
+
+
+class VoicebotError(Exception):
+    """Root of the tree, so that one `except` at an outermost frame catches all of ours."""
+
+
+class ConfigError(VoicebotError):
+    """A setting, engine URL or file is wrong; the operator must change it."""
+
+
+class ProtocolError(VoicebotError):
+    """The far side sent something that its protocol forbids."""
+
+    def __init__(self, message: str, close_code: int = 1002) -> None:
+        """`close_code`: WebSocket close code to end the call with (Source: RFC 6455 section 7.4.1)."""
+        super().__init__(message)
+        self.close_code = close_code
+
+
+class EgressDenied(VoicebotError):
+    """A message may not leave this machine under its privacy label."""
+
+
+class EngineError(VoicebotError):
+    """An engine failed; the call goes on without its answer."""
+
+    retryable = False
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot be loaded or reached."""
+
+
+class EngineTimeout(EngineError):
+    """The engine did not answer in its time."""
+
+    retryable = True
+
+
+class EngineOverloaded(EngineError):
+    """The engine's queue is full; the job was not taken."""
+
+    retryable = True
+
+
+class EngineBadOutput(EngineError):
+    """The engine answered with something that cannot be used."""

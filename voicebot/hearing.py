@@ -1,0 +1,119 @@
+"""The call's ear: one task per turn that recognises while the caller speaks and answers drafts.
+
+With a streaming recogniser the speech is fed as it comes, so a draft costs only the last words; a draft that is
+aborted costs a second pass from the turn's start, faster than real time. Without one, a draft is one transcription.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from voicebot.core.audio import Pcm, SpeechRing
+from voicebot.core.events import DraftFailed, DraftTranscribed, Event, PartialTranscribed
+from voicebot.engines.base import Cancel, SttEngine, SttStream, Transcript
+from voicebot.errors import EngineError
+from voicebot.lane import LaneLike
+
+Report = Callable[[Event], None]
+
+
+class Hearing:
+    """One turn's recognition; `run` is its task, the rest is called on the loop."""
+
+    def __init__(
+        self, stt: LaneLike[SttEngine], ring: SpeechRing, report: Report, turn: int, start_sample: int
+    ) -> None:
+        self._stt = stt
+        self._ring = ring
+        self._report = report
+        self._turn = turn
+        self._start = start_sample
+        self._draft: tuple[int, int, int] | None = None
+        self._again = False
+        self._wake = asyncio.Event()
+
+    def more(self) -> None:
+        """A window has been added to the ring."""
+        self._wake.set()
+
+    def draft(self, draft: int, start_sample: int, stop_sample: int) -> None:
+        """Answer with DraftTranscribed (or DraftFailed) for [start_sample, stop_sample)."""
+        self._draft = (draft, start_sample, stop_sample)
+        self._wake.set()
+
+    def abort(self, draft: int) -> None:
+        """The caller goes on: the answer is not wanted, and a used-up stream is followed by the next."""
+        if self._draft is not None and self._draft[0] == draft:
+            self._draft = None
+        self._again = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Listen until cancelled. A recogniser that fails is asked anew at the next draft."""
+        while True:
+            try:
+                stream = await self._stt.run(lambda _cancel: self._stt.engine.open_stream())
+                if stream is None:
+                    await self._answer_whole()
+                else:
+                    await self._follow(stream)
+            except EngineError as error:
+                await self._fail(error)
+
+    async def _sleep(self) -> None:
+        self._wake.clear()
+        await self._wake.wait()
+
+    async def _fail(self, error: EngineError) -> None:
+        """Tell the draft that is asked for, or the next one."""
+        while self._draft is None:
+            await self._sleep()
+        draft, self._draft = self._draft[0], None
+        self._report(DraftFailed(draft, str(error)))
+
+    async def _answer_whole(self) -> None:
+        """No stream: wait for a draft and transcribe it in one piece."""
+        while self._draft is None:
+            await self._sleep()
+        draft, start, stop = self._draft
+        pcm = self._ring.read(start, stop)
+        self._finish(draft, await self._stt.run(lambda cancel: self._stt.engine.transcribe(pcm, cancel)))
+
+    async def _follow(self, stream: SttStream) -> None:
+        """Feed what comes until a draft asks for the end; the stream is then used up, and needed anew on an abort."""
+        try:
+            draft = await self._feed_until_draft(stream)
+            self._again = False
+            self._finish(draft, await self._stt.run(lambda _cancel: stream.finish()))
+            while not self._again:
+                await self._sleep()
+        finally:
+            self._stt.soon(lambda _cancel: stream.abandon())
+
+    async def _feed_until_draft(self, stream: SttStream) -> int:
+        """The draft whose speech has all been fed."""
+        fed, shown = self._start, ""
+        while True:
+            wanted = self._draft
+            stop = self._ring.stop_sample if wanted is None else wanted[2]
+            if fed < stop:
+                text = await self._stt.run(partial(_feed, stream, self._ring.read(fed, stop)))
+                fed = stop
+                if text != shown and self._draft is None:
+                    shown = text
+                    self._report(PartialTranscribed(self._turn, text))
+            elif wanted is not None:
+                return wanted[0]
+            else:
+                await self._sleep()
+
+    def _finish(self, draft: int, transcript: Transcript) -> None:
+        if self._draft is not None and self._draft[0] == draft:
+            self._draft = None
+            self._report(DraftTranscribed(draft, transcript.text, round(transcript.confidence, 3)))
+
+
+def _feed(stream: SttStream, pcm: Pcm, _cancel: Cancel) -> str:
+    return stream.feed(pcm)

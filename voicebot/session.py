@@ -1,0 +1,280 @@
+"""The shell of ONE call: feeds the turn machine, runs its commands, owns the call's tasks and its one timer.
+
+    transport --push_audio--> ring -> VAD window -> machine.step -> commands -> Hearing, Reply, Speaker
+    transport <--pull_audio-- Speaker
+
+Everything between a sample and its consequence happens in one synchronous `_apply`; only engines are awaited, in tasks
+of the call's TaskGroup. Closing order: the machine hears CallEnded and cancels drafts and replies; the remaining tasks
+are cancelled; agenda, transport and trace are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from voicebot.brain.agenda import Agenda
+from voicebot.brain.reply import Reply, ReplySettings, prompt
+from voicebot.core import events as ev
+from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
+from voicebot.core.settings import TurnSettings
+from voicebot.core.turn import TurnMachine
+from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, VadEngine
+from voicebot.hearing import Hearing
+from voicebot.lane import LaneLike
+from voicebot.recorder import Recorder
+from voicebot.speaker import Speaker
+from voicebot.transports.base import Transport
+
+log = logging.getLogger(__name__)
+TYPED_CHARS = 2000
+CLOSE_S = 2.0
+"""How long ending tasks may take before they are left to the loop."""
+
+
+class SessionMetrics(Protocol):
+    """What a call reports of itself; labels never carry its words."""
+
+    def turn(self, transport: str, waterfall: dict[str, Any]) -> None: ...
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallDeps:
+    """What all calls of a server share, built once by `server.py`."""
+
+    vad: VadEngine
+    stt: LaneLike[SttEngine]
+    llm: LaneLike[LlmEngine]
+    tts: LaneLike[TtsEngine]
+    turn: TurnSettings
+    reply: ReplySettings
+    open_recorder: Callable[[str, str, TurnSettings], Recorder]
+    metrics: SessionMetrics
+    info: dict[str, Any]
+    """Shown to the caller's page in the `call` event: profile, models, version."""
+
+
+class Session:
+    """One call; implements `transports.base.CallPort`. Thread: the loop."""
+
+    def __init__(self, call_id: str, transport: Transport, deps: CallDeps) -> None:
+        self._call_id = call_id
+        self._transport = transport
+        self._deps = deps
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._machine = TurnMachine(deps.turn)
+        self._vad = deps.vad.open_stream()
+        self._ring = SpeechRing()
+        self._windowed = 0
+        self._speaker = Speaker(transport)
+        self._agenda = Agenda(
+            notify=lambda text: self._apply(ev.NoticeDue(text)),
+            last_words=self._machine.history.last_reply,
+            show_volume=lambda percent: transport.send_event({"type": "volume", "percent": percent}),
+        )
+        self._recorder = deps.open_recorder(call_id, transport.kind, deps.turn)
+        self._events: deque[ev.Event] = deque()
+        self._applying = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._over = asyncio.Event()
+        self._reason = ""
+        self._armed_for: float | None = None
+        self._crashed = False
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
+        self._replies: dict[int, tuple[Reply, asyncio.Task[None]]] = {}
+        self.turns: dict[int, dict[str, Any]] = {}
+        """Each turn's latest `turn` event, by number; what the API shows of a call."""
+
+    # ---- CallPort
+
+    @property
+    def call_id(self) -> str:
+        return self._call_id
+
+    @property
+    def trace_path(self) -> str:
+        return str(self._recorder.path)
+
+    @property
+    def ended(self) -> bool:
+        return self._machine.ended
+
+    def push_audio(self, pcm: Pcm) -> None:
+        if self._group is None or self._machine.ended:
+            return
+        self._ring.push(pcm)
+        while self._ring.stop_sample - self._windowed >= WINDOW_SAMPLES:
+            stop = self._windowed + WINDOW_SAMPLES
+            probability = round(self._vad.probability(self._ring.read(self._windowed, stop)), 3)
+            self._windowed = stop
+            self._apply(ev.WindowHeard(stop, probability, self._speaker.heard_samples()))
+        for hearing, _ in self._hearing.values():
+            hearing.more()
+
+    def pull_audio(self, samples: int) -> Pcm | None:
+        if self._machine.ended:
+            return None
+        pcm = self._speaker.pull(samples)
+        if (begun := self._speaker.begun()) is not None:
+            self._apply(ev.PlayoutStarted(begun))
+        if (finished := self._speaker.finished()) is not None:
+            self._apply(ev.PlayoutFinished(finished))
+        return pcm
+
+    def push_text(self, text: str) -> None:
+        self._apply(ev.TextTyped(text[:TYPED_CHARS]))
+
+    def push_digit(self, digit: str) -> None:
+        self._apply(ev.DigitPressed(digit))
+
+    def hang_up(self, reason: str) -> None:
+        if not self._machine.ended:
+            self._reason = reason
+            self._apply(ev.CallEnded(reason))
+
+    # ---- life
+
+    async def run(self) -> None:
+        """The call, from its first event to its closed trace. Never raises but for its own cancellation."""
+        self._transport.send_event({"type": "call", "call_id": self._call_id, **self._deps.info})
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._apply(ev.CallStarted(self._transport.playout_rate_hz))
+                await self._over.wait()
+                for task in self._tasks:
+                    task.cancel()
+        except* Exception as errors:
+            log.exception("call %s: internal error", self._call_id, exc_info=errors)
+            self.hang_up("internal error")
+        finally:
+            self.hang_up("server stopped")
+            self._close()
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._agenda.close()
+        self._transport.close(self._reason)
+        self._recorder.close(self._reason, dict(self._machine.counts))
+        for name, amount in self._machine.counts.items():
+            self._deps.metrics.count(name, amount, transport=self._transport.kind)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        assert self._group is not None
+        task = self._group.create_task(work, name=f"{self._call_id} {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # ---- events in, commands out
+
+    def _apply(self, event: ev.Event) -> None:
+        """Step the machine and run its commands; an event that a command causes waits for its turn."""
+        self._events.append(event)
+        if self._applying or self._crashed:
+            return
+        self._applying = True
+        try:
+            self._drain()
+        except Exception:
+            # The outermost frame of a call: a fault of ours ends this call and no other.
+            log.exception("call %s: internal error at %s", self._call_id, event)
+            self._crashed, self._reason = True, "internal error"
+            self._over.set()
+        finally:
+            self._applying = False
+        self._arm()
+
+    def _drain(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            now = round(self._loop.time() - self._began, 6)
+            commands = self._machine.step(event, now)
+            self._recorder.step(event, now, commands)
+            for command in commands:
+                self._do(command)
+            if self._machine.ended:
+                self._over.set()
+
+    def _arm(self) -> None:
+        """One timer, at the machine's deadline."""
+        deadline = None if self._over.is_set() else self._machine.deadline
+        if deadline == self._armed_for:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_for = deadline
+        self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(self._began + deadline, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._timer = self._armed_for = None
+        self._apply(ev.DeadlinePassed())
+
+    def _do(self, command: ev.Command) -> None:
+        match command:
+            case ev.BeginListening(turn, start_sample):
+                hearing = Hearing(self._deps.stt, self._ring, self._apply, turn, start_sample)
+                self._hearing[turn] = (hearing, self._spawn(hearing.run(), f"hearing {turn}"))
+            case ev.StopListening(turn):
+                self._hearing.pop(turn)[1].cancel()
+            case ev.BeginDraft(draft, turn, start_sample, stop_sample):
+                self._hearing[turn][0].draft(draft, start_sample, stop_sample)
+            case ev.AbortDraft(draft, turn):
+                self._hearing[turn][0].abort(draft)
+            case ev.BeginReply() | ev.Speak() | ev.CommitReply() | ev.DropReply():
+                self._do_reply(command)
+            case ev.StartPlayout(reply):
+                self._speaker.start(reply)
+            case ev.PausePlayout(reply):
+                self._speaker.pause(reply)
+            case ev.ResumePlayout(reply):
+                self._speaker.resume(reply)
+            case ev.ClearPlayout(reply):
+                self._speaker.clear(reply)
+            case ev.EndCall(reason):
+                self._apply(ev.CallEnded(reason))
+                self._reason = self._reason or reason
+            case _:
+                self._publish(command)
+
+    def _do_reply(self, command: ev.BeginReply | ev.Speak | ev.CommitReply | ev.DropReply) -> None:
+        match command:
+            case ev.BeginReply(number, _, text):
+                reply = self._new_reply(number)
+                messages = prompt(self._deps.reply, self._machine.history.lines(), text)
+                work = reply.answer(messages, self._deps.reply.sampling, self._call_id)
+                self._replies[number] = (reply, self._spawn(work, f"reply {number}"))
+            case ev.Speak(number, text):
+                reply = self._new_reply(number)
+                self._replies[number] = (reply, self._spawn(reply.speak(text), f"speak {number}"))
+            case ev.CommitReply(number):
+                self._replies[number][0].commit()
+            case ev.DropReply(number):
+                self._replies.pop(number)[1].cancel()
+                self._speaker.drop(number)
+
+    def _new_reply(self, number: int) -> Reply:
+        deps = self._deps
+        rate_hz = self._transport.playout_rate_hz
+        return Reply(number, deps.llm, deps.tts, self._speaker, self._apply, self._agenda, rate_hz)
+
+    def _publish(self, command: ev.Command) -> None:
+        """Publish commands become events of the data channel, named by what follows "Publish"."""
+        body = {"type": type(command).__name__.removeprefix("Publish").lower(), **asdict(command)}
+        if isinstance(command, ev.PublishTurn):
+            if command.turn not in self.turns and command.v2v_ms is not None:
+                self._deps.metrics.turn(self._transport.kind, command.waterfall)
+            self.turns[command.turn] = {key: value for key, value in body.items() if key != "type"}
+        self._transport.send_event(body)

@@ -1,0 +1,142 @@
+"""The call's mouth: each reply's sound queued at the playout rate, pulled by the transport 20 ms at a time.
+
+A reply's sound is kept until 2 s after it was pulled, so that a pause can go back to the first unheard sample.
+Bounded: MAX_QUEUED_S of sound ahead of the caller; `room` tells the reply's maker to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from voicebot.core.audio import Pcm
+from voicebot.transports.base import Transport
+
+KEPT_S = 2.0
+MAX_QUEUED_S = 30.0
+
+
+@dataclass(slots=True)
+class _Track:
+    """One reply's sound. Positions count samples from the reply's first."""
+
+    chunks: deque[tuple[int, Pcm]] = field(default_factory=deque)
+    queued: int = 0
+    pulled: int = 0
+    heard: int = 0
+    complete: bool = False
+    begun: bool = False
+
+    def append(self, pcm: Pcm) -> None:
+        self.chunks.append((self.queued, pcm))
+        self.queued += len(pcm)
+
+    def take(self, samples: int, kept: int) -> Pcm:
+        """The next samples, zero-padded at the end; what lies `kept` samples back is let go."""
+        out = np.zeros(samples, dtype=np.int16)
+        stop = min(self.pulled + samples, self.queued)
+        for at, pcm in self.chunks:
+            lo, hi = max(at, self.pulled), min(at + len(pcm), stop)
+            if lo < hi:
+                out[lo - self.pulled : hi - self.pulled] = pcm[lo - at : hi - at]
+        self.pulled = stop
+        while self.chunks and self.chunks[0][0] + len(self.chunks[0][1]) < stop - kept:
+            self.chunks.popleft()
+        return out
+
+
+class Speaker:
+    """One call's playout. Thread: the loop; all methods but `room` are synchronous."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._tracks: dict[int, _Track] = {}
+        self._live: int | None = None
+        self._paused = False
+        self._drained = asyncio.Event()
+
+    def queue(self, reply: int, pcm: Pcm) -> None:
+        """More of a reply's sound, held until `start`."""
+        self._tracks.setdefault(reply, _Track()).append(pcm)
+
+    def complete(self, reply: int) -> None:
+        """Nothing more will be queued for it."""
+        self._tracks.setdefault(reply, _Track()).complete = True
+
+    async def room(self, reply: int) -> None:
+        """Wait until less than MAX_QUEUED_S of the reply lies ahead of the caller."""
+        limit = MAX_QUEUED_S * self._transport.playout_rate_hz
+        while (track := self._tracks.get(reply)) is not None and track.queued - track.pulled > limit:
+            self._drained.clear()
+            await self._drained.wait()
+
+    def start(self, reply: int) -> None:
+        self._live, self._paused = reply, False
+        self._tracks.setdefault(reply, _Track())
+
+    def pause(self, reply: int) -> None:
+        """Silence now; what the far end had not played is taken back into the queue."""
+        if reply != self._live or self._paused:
+            return
+        self._paused = True
+        track = self._tracks[reply]
+        heard = self.heard_samples()
+        self._transport.clear()
+        track.pulled = track.heard = heard
+
+    def resume(self, reply: int) -> None:
+        if reply == self._live:
+            self._paused = False
+
+    def clear(self, reply: int) -> None:
+        """Silence now, and forget the reply."""
+        if reply == self._live:
+            if not self._paused:
+                self._transport.clear()
+        self.drop(reply)
+
+    def drop(self, reply: int) -> None:
+        """Forget a reply that has been heard, cleared or never wanted."""
+        if reply == self._live:
+            self._live, self._paused = None, False
+        self._tracks.pop(reply, None)
+        self._drained.set()
+
+    def heard_samples(self) -> int:
+        """How much of the live reply the caller has heard by now; never runs back."""
+        track = self._tracks.get(self._live) if self._live is not None else None
+        if track is None:
+            return 0
+        if not self._paused:
+            track.heard = max(track.heard, track.pulled - self._transport.unplayed_samples())
+        return track.heard
+
+    def pull(self, samples: int) -> Pcm | None:
+        """The next 20 ms, or None: nothing live, paused, or its sound is late (better a pause than a torn word)."""
+        track = self._tracks.get(self._live) if self._live is not None and not self._paused else None
+        if track is None:
+            return None
+        ready = track.queued - track.pulled
+        if ready <= 0 or (ready < samples and not track.complete):
+            return None
+        pcm = track.take(samples, int(KEPT_S * self._transport.playout_rate_hz))
+        self._drained.set()
+        return pcm
+
+    def begun(self) -> int | None:
+        """The live reply, once only: when the first of it has been pulled."""
+        track = self._tracks.get(self._live) if self._live is not None else None
+        if track is None or track.begun or not track.pulled:
+            return None
+        track.begun = True
+        return self._live
+
+    def finished(self) -> int | None:
+        """The live reply, once the caller has heard all of it."""
+        track = self._tracks.get(self._live) if self._live is not None and not self._paused else None
+        if track is None or not track.complete or track.pulled < track.queued or not track.queued:
+            return None
+        return self._live if self.heard_samples() >= track.queued else None
