@@ -1,0 +1,118 @@
+"""A real HTTP server that speaks OpenAI's streaming chat completions, run in a thread for the driver's tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+
+@dataclass
+class ChatServer:
+    """What it will answer, and what it was asked. The model's name selects the behaviour."""
+
+    port: int = 0
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
+    stalled: threading.Event = field(default_factory=threading.Event)
+    """Set when a reply has stopped coming."""
+    disconnected: threading.Event = field(default_factory=threading.Event)
+    """Set when a client went away from a stalled reply."""
+
+    def url(self, model: str, **options: object) -> str:
+        extra = "".join(f"&{name}={value}" for name, value in options.items())
+        return f"openai://127.0.0.1:{self.port}/v1?model={model}{extra}"
+
+
+def _chunk(delta: dict[str, Any], finish_reason: str | None = None, logprob: float | None = None) -> str:
+    choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    if logprob is not None:
+        choice["logprobs"] = {"content": [{"token": "x", "logprob": logprob, "top_logprobs": []}]}
+    return _event({"choices": [choice]})
+
+
+def _event(fields: dict[str, Any]) -> str:
+    body = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": []} | fields
+    return f"data: {json.dumps(body)}\n\n"
+
+
+def _call(arguments: str) -> list[str]:
+    """A tool call cut into pieces, as servers send it."""
+    half = len(arguments) // 2
+    head = {"index": 0, "id": "call_9", "type": "function", "function": {"name": "set_timer", "arguments": ""}}
+    tails = [{"index": 0, "function": {"arguments": part}} for part in (arguments[:half], arguments[half:])]
+    return [_chunk({"tool_calls": [piece]}) for piece in (head, *tails)] + [_chunk({}, "tool_calls")]
+
+
+_USAGE = _event(
+    {"usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15,
+               "prompt_tokens_details": {"cached_tokens": 8}}}
+)  # fmt: skip
+_TEXT = [_chunk({"role": "assistant", "content": ""}), _chunk({"content": "It is"}, logprob=-0.5)]
+_TEXT += [_chunk({"content": " ten"}, logprob=-1.5), _chunk({}, "stop"), _USAGE]
+REPLIES: dict[str, list[str]] = {
+    "text": [*_TEXT, "data: [DONE]\n\n"],
+    "long": [_chunk({"content": "word "})] * 3 + [_chunk({}, "length"), _USAGE, "data: [DONE]\n\n"],
+    "tool": [*_call('{"minutes": 10}'), _USAGE, "data: [DONE]\n\n"],
+    "broken-tool": [*_call('{"minutes": '), "data: [DONE]\n\n"],
+    "cut": [_chunk({"content": "It is"})],
+    "garbage": ["data: {nonsense\n\n"],
+}
+STATUSES = {"status-400": 400, "status-401": 401, "status-404": 404, "status-429": 429, "status-500": 500}
+
+
+def _app(server: ChatServer) -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def complete(request: Request) -> Response:
+        body = await request.json()
+        server.requests.append(body)
+        server.authorizations.append(request.headers.get("authorization", ""))
+        if status := STATUSES.get(body["model"]):
+            return JSONResponse({"error": {"message": "no"}}, status)
+        return StreamingResponse(_stream(server, body["model"]), media_type="text/event-stream")
+
+    return app
+
+
+async def _stream(server: ChatServer, model: str) -> AsyncIterator[str]:
+    """`stall-first` never sends a token; `stall-later` stops after the first one."""
+    if not model.startswith("stall"):
+        for line in REPLIES[model]:
+            yield line
+        return
+    if model == "stall-later":
+        yield _chunk({"content": "It"})
+    server.stalled.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        server.disconnected.set()
+
+
+@contextmanager
+def running() -> Iterator[ChatServer]:
+    """The server on a free port of the loopback, until the block ends."""
+    server = ChatServer()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server.port = listener.getsockname()[1]
+    config = uvicorn.Config(_app(server), log_level="error", timeout_graceful_shutdown=1)
+    http = uvicorn.Server(config)
+    thread = threading.Thread(target=http.run, kwargs={"sockets": [listener]}, name="chat-server")
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.should_exit = True
+        thread.join()
+        listener.close()

@@ -1,0 +1,91 @@
+"""A language model with declared replies, tool calls, delays and failures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, TextDelta, ToolCall
+from voicebot.engines.options import EngineSpec
+from voicebot.engines.scripted import FailingOptions, FailurePlan, ScriptedEngine, pause
+
+_TOKEN = re.compile(r"\s*\S+|\s+$")
+
+
+class ScriptedLlm(ScriptedEngine):
+    """Answers with the next `reply` of its cycle, a word a token.
+
+    With `tool`, a user's message is answered by the next of those tool calls, and its result by the next reply.
+    """
+
+    class Options(FailingOptions):
+        reply: tuple[str, ...] = ("This is a scripted reply.",)
+        tool: tuple[str, ...] = ()
+        """Tool calls as JSON: {"name": ..., "arguments": {...}}."""
+        first_token_ms: float = Field(0.0, ge=0)
+        token_ms: float = Field(0.0, ge=0)
+        fail_after_tokens: int = Field(0, ge=0)
+        """How many tokens come before a planned failure."""
+        logprob: float = Field(float("nan"), le=0)
+        """The log-probability of each token, for `LlmDone`."""
+        max_concurrency: int = Field(1, ge=1)
+
+        @field_validator("tool")
+        @classmethod
+        def _is_a_tool_call(cls, calls: tuple[str, ...]) -> tuple[str, ...]:
+            for call in calls:
+                parsed = json.loads(call)
+                if not isinstance(parsed, dict) or not isinstance(parsed.get("name"), str):
+                    raise ValueError('a tool call is {"name": ..., "arguments": {...}}')
+                if not isinstance(parsed.get("arguments", {}), dict):
+                    raise ValueError("a tool call's arguments are a JSON object")
+            return calls
+
+    def __init__(self, spec: EngineSpec, options: Options) -> None:
+        super().__init__(spec)
+        self._options = options
+        self.max_concurrency = options.max_concurrency
+        self._replies = itertools.cycle(options.reply)
+        self._calls = itertools.cycle([json.loads(call) for call in options.tool])
+        self._call_numbers = itertools.count(1)
+        self._plan = FailurePlan(spec.url, options)
+
+    def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
+        prompt_tokens = sum(len(message.text.split()) for message in request.messages)
+        if pause(self._options.first_token_ms / 1000, cancel):
+            return
+        if self._options.fail_after_tokens == 0:
+            self._plan.check()
+        if self._options.tool and request.messages and request.messages[-1].role == "user":
+            call = self._next_call()
+            yield call
+            yield self._done("tool_calls", prompt_tokens, 1)
+            return
+        yield from self._speak(request, prompt_tokens, cancel)
+
+    def _speak(self, request: LlmRequest, prompt_tokens: int, cancel: Cancel) -> Iterator[LlmChunk]:
+        tokens = _TOKEN.findall(next(self._replies))
+        for index, token in enumerate(tokens[: request.sampling.max_tokens]):
+            if index == self._options.fail_after_tokens > 0:
+                self._plan.check()
+            if index and pause(self._options.token_ms / 1000, cancel):
+                return
+            if cancel.is_set():
+                return
+            yield TextDelta(token)
+        spoken = min(len(tokens), request.sampling.max_tokens)
+        if not cancel.is_set():
+            yield self._done("stop" if spoken == len(tokens) else "length", prompt_tokens, spoken)
+
+    def _next_call(self) -> ToolCall:
+        call: dict[str, Any] = next(self._calls)
+        return ToolCall(f"call_{next(self._call_numbers)}", call["name"], call.get("arguments", {}))
+
+    def _done(self, reason: Any, prompt_tokens: int, completion_tokens: int) -> LlmDone:
+        logprob = self._options.logprob
+        return LlmDone(reason, prompt_tokens, 0, completion_tokens, mean_logprob=logprob, min_logprob=logprob)
