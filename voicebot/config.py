@@ -100,7 +100,8 @@ class TurnConfig(Section):
 class ReplyConfig(Section):
     """What the bot says, and how much of it."""
 
-    system_prompt: str = "You are a helpful voice assistant. Answer in one or two short spoken sentences."
+    system_prompt: str | None = None
+    """None: none for the shipped talker, which has its job in its weights; a short one for other models."""
     greeting: str = ""
     """Spoken when the call begins; "" for none."""
     apology: str = _TURN.apology

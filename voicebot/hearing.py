@@ -54,13 +54,31 @@ class Hearing:
         """Listen until cancelled. A recogniser that fails is asked anew at the next draft."""
         while True:
             try:
-                stream = await self._stt.run(lambda _cancel: self._stt.engine.open_stream())
+                stream = await self._open()
                 if stream is None:
                     await self._answer_whole()
                 else:
                     await self._follow(stream)
             except EngineError as error:
                 await self._fail(error)
+
+    async def _open(self) -> SttStream | None:
+        """A stream, or None. Cancellation: one that was opened all the same is given back."""
+        opened: list[SttStream] = []
+
+        def open_stream(cancel: Cancel) -> SttStream | None:
+            stream = self._stt.engine.open_stream()
+            if stream is not None:
+                opened.append(stream)  # Before the look at `cancel`: one side or the other gives it back.
+                if cancel.is_set():
+                    stream.abandon()
+            return stream
+
+        try:
+            return await self._stt.run(open_stream)
+        except asyncio.CancelledError:
+            self._stt.soon(partial(_abandon, opened))
+            raise
 
     async def _sleep(self) -> None:
         self._wake.clear()
@@ -113,6 +131,11 @@ class Hearing:
         if self._draft is not None and self._draft[0] == draft:
             self._draft = None
             self._report(DraftTranscribed(draft, transcript.text, round(transcript.confidence, 3)))
+
+
+def _abandon(streams: list[SttStream], _cancel: Cancel) -> None:
+    for stream in streams:
+        stream.abandon()
 
 
 def _feed(stream: SttStream, pcm: Pcm, _cancel: Cancel) -> str:

@@ -15,6 +15,7 @@ job's cancel token; a job that has not begun is then dropped unrun.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -186,7 +187,7 @@ class Lane(Generic[EngineT]):
 
     def _post(self, callback: Callable[..., Any], *args: Any) -> None:
         """Hand over to the loop; a loop that has closed wants nothing any more."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # What call_soon_threadsafe raises on a closed loop, and only there.
             self._loop.call_soon_threadsafe(callback, *args)
 
 

@@ -10,6 +10,7 @@ An engine URL in the settings always wins over the profile's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from voicebot.errors import ConfigError
 _PACKAGE = Path(__file__).resolve().parent
 TALKER = Path("talker") / "talker.gguf"
 WHISPER = "base.en"
+_ADVICE = "put one there, set engines.stt, engines.llm and engines.tts, or use --profile embedded"
 KINDS = ("vad", "stt", "llm", "tts")
 
 
@@ -31,11 +33,13 @@ class Resolved:
     engines: EnginesConfig
     reasons: list[str]
     models_dir: Path
+    shipped_talker: bool
+    """Whether the language model is the one that came with the product."""
 
 
 def models_dir(env: Mapping[str, str] | None = None) -> Path:
     """Where pulled models live: VOICEBOT_MODELS, else `models` in the state directory."""
-    named = ({} if env is None else env).get("VOICEBOT_MODELS")
+    named = (os.environ if env is None else env).get("VOICEBOT_MODELS")
     return Path(named).expanduser() if named else home_dir(env) / "models"
 
 
@@ -60,15 +64,9 @@ def resolve_profile(config: Config, pulled: Path | None = None, shipped: Path | 
         chosen = local
     urls = {kind: given[kind] or chosen[kind] for kind in KINDS}
     reasons += [f"{kind} is set to {given[kind]}" for kind in KINDS if given[kind]]
-    return Resolved(
-        profile,
-        EnginesConfig(**urls, frontier=config.engines.frontier),
-        reasons,
-        pulled,
-    )
-
-
-_ADVICE = "put one there, set engines.stt, engines.llm and engines.tts, or use --profile embedded"
+    shipped_talker = profile == "embedded" and given["llm"] is None
+    engines = EnginesConfig(**urls, frontier=config.engines.frontier)
+    return Resolved(profile, engines, reasons, pulled, shipped_talker)
 
 
 def _why(profile: str, missing: list[str], given: Mapping[str, str | None], pulled: Path) -> str:
@@ -80,7 +78,7 @@ def _why(profile: str, missing: list[str], given: Mapping[str, str | None], pull
 
 
 def _names(kinds: list[str]) -> str:
-    return " or ".join(kinds)
+    return " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
 
 
 def _embedded_engines(shipped: Path | None, wanted: bool) -> dict[str, str | None]:
@@ -94,7 +92,7 @@ def _embedded_engines(shipped: Path | None, wanted: bool) -> dict[str, str | Non
 
 
 def find_talker(shipped: Path | None = None) -> Path:
-    """The shipped talker: in `shipped`, else beside the package (a wheel), else in the repository. Raises: ConfigError."""
+    """The shipped talker: in `shipped`, else in the package, else beside it in the repository. Raises: ConfigError."""
     roots = [shipped] if shipped else [_PACKAGE / "models", _PACKAGE.parent / "models"]
     for root in roots:
         if (root / TALKER).is_file():

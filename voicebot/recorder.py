@@ -1,7 +1,7 @@
 """Writes a call's trace to disk, line by line, off the loop; a killed server loses at most what was in flight.
 
 One writer thread for all calls takes lines from one bounded queue. When the disk cannot keep up for so long that the
-queue is full, that call's trace is ended with a line that says so: a call never waits for its trace.
+queue is full, that call's trace ends there and the log says so: a call never waits for its trace.
 """
 
 from __future__ import annotations

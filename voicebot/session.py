@@ -32,8 +32,8 @@ from voicebot.transports.base import Transport
 
 log = logging.getLogger(__name__)
 TYPED_CHARS = 2000
-CLOSE_S = 2.0
-"""How long ending tasks may take before they are left to the loop."""
+UNTOLD_S = 0.1
+"""How much more may have been heard than the machine was told, when no speech windows come that tell it."""
 
 
 class SessionMetrics(Protocol):
@@ -73,6 +73,7 @@ class Session:
         self._vad = deps.vad.open_stream()
         self._ring = SpeechRing()
         self._windowed = 0
+        self._told_samples = 0
         self._speaker = Speaker(transport)
         self._agenda = Agenda(
             notify=lambda text: self._apply(ev.NoticeDue(text)),
@@ -86,7 +87,10 @@ class Session:
         self._over = asyncio.Event()
         self._reason = ""
         self._armed_for: float | None = None
+        self._now = 0.0
+        """Of the machine: seconds since the call began; never runs back."""
         self._crashed = False
+        self._closed = False
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
@@ -106,38 +110,53 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        return self._machine.ended
+        return self._machine.ended or self._crashed
+
+    @property
+    def _open(self) -> bool:
+        return self._group is not None and not self.ended
 
     def push_audio(self, pcm: Pcm) -> None:
-        if self._group is None or self._machine.ended:
+        if not self._open:
             return
         self._ring.push(pcm)
         while self._ring.stop_sample - self._windowed >= WINDOW_SAMPLES:
             stop = self._windowed + WINDOW_SAMPLES
             probability = round(self._vad.probability(self._ring.read(self._windowed, stop)), 3)
             self._windowed = stop
-            self._apply(ev.WindowHeard(stop, probability, self._speaker.heard_samples()))
+            self._told_samples = self._speaker.heard_samples()
+            self._apply(ev.WindowHeard(stop, probability, self._told_samples))
         for hearing, _ in self._hearing.values():
             hearing.more()
 
     def pull_audio(self, samples: int) -> Pcm | None:
-        if self._machine.ended:
+        if not self._open:
             return None
+        self._note_playout()  # Before the pull: what is pulled now is in nobody's account of what is unplayed.
         pcm = self._speaker.pull(samples)
         if (begun := self._speaker.begun()) is not None:
             self._apply(ev.PlayoutStarted(begun))
-        if (finished := self._speaker.finished()) is not None:
-            self._apply(ev.PlayoutFinished(finished))
         return pcm
 
+    def _note_playout(self) -> None:
+        """Tell what has been heard: the end of the reply, and progress while no speech windows come."""
+        live, heard = self._speaker.live, self._speaker.heard_samples()
+        if (finished := self._speaker.finished()) is not None:
+            self._apply(ev.PlayoutFinished(finished))
+        elif live is not None and heard - self._told_samples >= UNTOLD_S * self._transport.playout_rate_hz:
+            self._told_samples = heard
+            self._apply(ev.PlayoutHeard(live, heard))
+
     def push_text(self, text: str) -> None:
-        self._apply(ev.TextTyped(text[:TYPED_CHARS]))
+        if self._open:
+            self._apply(ev.TextTyped(text[:TYPED_CHARS]))
 
     def push_digit(self, digit: str) -> None:
-        self._apply(ev.DigitPressed(digit))
+        if self._open:
+            self._apply(ev.DigitPressed(digit))
 
     def hang_up(self, reason: str) -> None:
-        if not self._machine.ended:
+        if not self.ended:
             self._reason = reason
             self._apply(ev.CallEnded(reason))
 
@@ -161,6 +180,7 @@ class Session:
             self._close()
 
     def _close(self) -> None:
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         self._agenda.close()
@@ -180,8 +200,10 @@ class Session:
 
     def _apply(self, event: ev.Event) -> None:
         """Step the machine and run its commands; an event that a command causes waits for its turn."""
+        if self._closed or self._crashed:
+            return
         self._events.append(event)
-        if self._applying or self._crashed:
+        if self._applying:
             return
         self._applying = True
         try:
@@ -198,7 +220,7 @@ class Session:
     def _drain(self) -> None:
         while self._events:
             event = self._events.popleft()
-            now = round(self._loop.time() - self._began, 6)
+            now = self._now = max(self._now, round(self._loop.time() - self._began, 6))
             commands = self._machine.step(event, now)
             self._recorder.step(event, now, commands)
             for command in commands:
@@ -219,6 +241,9 @@ class Session:
             self._timer = self._loop.call_at(self._began + deadline, self._on_deadline)
 
     def _on_deadline(self) -> None:
+        """Its time has come, even where rounding or a coarse clock would have it a moment later."""
+        assert self._armed_for is not None
+        self._now = max(self._now, self._armed_for)
         self._timer = self._armed_for = None
         self._apply(ev.DeadlinePassed())
 
@@ -237,6 +262,7 @@ class Session:
                 self._do_reply(command)
             case ev.StartPlayout(reply):
                 self._speaker.start(reply)
+                self._told_samples = 0
             case ev.PausePlayout(reply):
                 self._speaker.pause(reply)
             case ev.ResumePlayout(reply):

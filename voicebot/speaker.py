@@ -78,14 +78,13 @@ class Speaker:
         self._tracks.setdefault(reply, _Track())
 
     def pause(self, reply: int) -> None:
-        """Silence now; what the far end had not played is taken back into the queue."""
+        """Silence now; what the far end gave up unplayed is taken back into the queue, what it keeps counts as heard."""
         if reply != self._live or self._paused:
             return
         self._paused = True
         track = self._tracks[reply]
         heard = self.heard_samples()
-        self._transport.clear()
-        track.pulled = track.heard = heard
+        track.pulled = track.heard = max(heard, track.pulled - self._transport.clear())
 
     def resume(self, reply: int) -> None:
         if reply == self._live:
@@ -104,6 +103,10 @@ class Speaker:
             self._live, self._paused = None, False
         self._tracks.pop(reply, None)
         self._drained.set()
+
+    @property
+    def live(self) -> int | None:
+        return self._live
 
     def heard_samples(self) -> int:
         """How much of the live reply the caller has heard by now; never runs back."""

@@ -1,0 +1,343 @@
+"""WebRTC against a second aiortc peer on this machine, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import AudioFrame
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.transports.fakes import FakePort
+from voicebot.errors import ProtocolError
+from voicebot.transports.jitter import SampleClock
+from voicebot.transports.webrtc import WebRtcTransport
+from voicebot.transports.webrtc_media import FRAME_SAMPLES, RATE_HZ, mono
+from voicebot.transports.webrtc_offer import check_offer
+
+TONE = (8000 * np.sin(2 * np.pi * 450 * np.arange(RATE_HZ) / RATE_HZ)).astype(np.int16)
+UFRAG = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n"
+FINGERPRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup:actpass\r\n"
+AUDIO = (
+    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\n"
+    "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n" + UFRAG + FINGERPRINT
+)
+HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"
+OFFER = HEAD + AUDIO
+
+
+class Microphone(MediaStreamTrack):
+    """A 450 Hz tone in real time; `skip` frames are left out of the stream as if lost."""
+
+    kind = "audio"
+
+    def __init__(self, skip: range = range(0)) -> None:
+        super().__init__()
+        self._skip = skip
+        self._frame = 0
+        self._start = asyncio.get_running_loop().time()
+
+    async def recv(self) -> AudioFrame:
+        loop = asyncio.get_running_loop()
+        while self._frame in self._skip:
+            self._frame += 1
+        await asyncio.sleep(max(0.0, self._start + self._frame * 0.02 - loop.time()))
+        frame = AudioFrame.from_ndarray(TONE[None, :FRAME_SAMPLES], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, self._frame * FRAME_SAMPLES, Fraction(1, RATE_HZ)
+        self._frame += 1
+        return frame
+
+
+class Browser:
+    """The page's side of a call."""
+
+    def __init__(self, connection: RTCPeerConnection, transport: WebRtcTransport, port: FakePort) -> None:
+        self.connection = connection
+        self.transport = transport
+        self.port = port
+        self.heard: list[np.ndarray] = []
+        self.stamps: list[int] = []
+        self.messages: list[dict[str, Any]] = []
+        self.channel: Any = None
+
+    async def listen(self, track: MediaStreamTrack) -> None:
+        try:
+            while True:
+                frame = await track.recv()
+                assert isinstance(frame, AudioFrame) and frame.pts is not None
+                self.stamps.append(frame.pts)
+                self.heard.append(mono(frame))
+        except MediaStreamError:
+            pass
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the conditions are not ours to signal
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def talking(microphone: Microphone | None = None, sends: bool = True) -> AsyncIterator[Browser]:
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if sends:
+        connection.addTrack(microphone or Microphone())
+    else:
+        connection.addTransceiver("audio", direction="recvonly")
+    channel = connection.createDataChannel("events")
+    await connection.setLocalDescription(await connection.createOffer())
+    transport = await WebRtcTransport.answer(connection.localDescription.sdp)
+    browser = Browser(connection, transport, FakePort())
+    browser.channel = channel
+    channel.on("message", lambda text: browser.messages.append(json.loads(text)))
+    async with asyncio.TaskGroup() as group:
+        connection.on("track", lambda track: group.create_task(browser.listen(track)))
+        carried = group.create_task(transport.run(browser.port))
+        await connection.setRemoteDescription(RTCSessionDescription(transport.answer_sdp, "answer"))
+        await until(lambda: connection.connectionState == "connected" and channel.readyState == "open")
+        try:
+            yield browser
+        finally:
+            transport.close("test over")
+            await carried
+            await connection.close()
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(main())  # type: ignore[arg-type]
+
+
+@pytest.mark.realtime
+def test_the_answer_comes_at_once_without_any_stun_server() -> None:
+    async def main() -> None:
+        began = asyncio.get_running_loop().time()
+        transport = await WebRtcTransport.answer(OFFER)
+        assert asyncio.get_running_loop().time() - began < 0.5
+        assert "opus/48000/2" in transport.answer_sdp
+        await transport.shut()
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_the_callers_speech_arrives_at_16_khz() -> None:
+    async def main() -> None:
+        async with talking() as browser:
+            await until(lambda: len(browser.port.heard_speech()) >= 16_000)
+            speech = browser.port.heard_speech()[8000:16_000].astype(float)
+            peak = np.argmax(np.abs(np.fft.rfft(speech))) * 16_000 / len(speech)
+            assert peak == pytest.approx(450, abs=3)
+            assert np.sqrt(np.mean(speech**2)) == pytest.approx(4000, rel=0.1), "aiortc sends a mono track 3 dB down"
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_the_bots_voice_arrives_and_its_clock_is_steady() -> None:
+    async def main() -> None:
+        async with talking() as browser:
+            browser.port.play(TONE)
+            await until(lambda: sum(np.abs(pcm).max() > 4000 for pcm in browser.heard) >= 40)
+            assert set(np.diff(browser.stamps)) == {FRAME_SAMPLES}
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_sent_frames_count_as_unplayed_for_the_far_ends_delay_and_cannot_be_called_back() -> None:
+    async def main() -> None:
+        async with talking() as browser:
+            browser.port.play(TONE)
+            await until(lambda: browser.port.left < RATE_HZ - 10 * FRAME_SAMPLES)
+            assert 3 * FRAME_SAMPLES <= browser.transport.unplayed_samples() <= 5 * FRAME_SAMPLES
+            assert browser.transport.clear() == 0
+            await until(lambda: browser.port.left == 0)
+            await until(lambda: browser.transport.unplayed_samples() == 0, timeout_s=0.5)
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_lost_packets_become_silence_so_that_the_callers_clock_goes_on() -> None:
+    async def main() -> None:
+        microphone = Microphone(skip=range(20, 25))
+        async with talking(microphone) as browser:
+            await until(lambda: len(browser.port.heard_speech()) >= 40 * 320)
+            assert browser.transport.lost_samples == 5 * FRAME_SAMPLES
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_events_sent_before_the_channel_opens_arrive_first_and_in_order() -> None:
+    async def main() -> None:
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        connection.addTrack(Microphone())
+        got: list[str] = []
+        connection.createDataChannel("events").on("message", got.append)
+        await connection.setLocalDescription(await connection.createOffer())
+        transport = await WebRtcTransport.answer(connection.localDescription.sdp)
+        for n in range(70):
+            transport.send_event({"n": n})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(transport.run(FakePort()))
+            await connection.setRemoteDescription(RTCSessionDescription(transport.answer_sdp, "answer"))
+            await until(lambda: len(got) == 64)
+            transport.send_event({"n": "last"})
+            transport.close("done")
+        await until(lambda: len(got) == 65)
+        assert [json.loads(text)["n"] for text in got] == [*range(64), "last"]
+        await connection.close()
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_the_page_may_type_press_keys_and_hang_up_and_garbage_is_answered_in_words() -> None:
+    async def main() -> None:
+        async with talking() as browser:
+            browser.channel.send('{"type": "text", "text": "what time is it"}')
+            browser.channel.send('{"type": "digit", "digit": "5"}')
+            browser.channel.send("garbage")
+            await until(lambda: bool(browser.messages))
+            assert browser.port.texts == ["what time is it"]
+            assert browser.port.digits == ["5"]
+            assert browser.messages == [{"type": "error", "message": "a message is not JSON"}]
+            browser.channel.send('{"type": "hang_up"}')
+            await browser.port.hung_up.wait()
+            assert browser.port.hang_ups[0] == "the caller hung up"
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_a_flood_of_garbage_is_answered_at_most_twenty_times() -> None:
+    async def main() -> None:
+        async with talking() as browser:
+            for _ in range(200):
+                browser.channel.send("garbage")
+            browser.channel.send('{"type": "hang_up"}')
+            await until(lambda: len(browser.messages) >= 20)
+            await until(lambda: len(browser.port.heard_speech()) > 16_000)
+            assert len(browser.messages) <= 25
+            assert not browser.port.hang_ups
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_a_caller_without_a_microphone_hears_the_bot() -> None:
+    async def main() -> None:
+        async with talking(sends=False) as browser:
+            browser.port.play(TONE)
+            await until(lambda: sum(np.abs(pcm).max() > 4000 for pcm in browser.heard) >= 10)
+            assert not browser.port.hang_ups
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_a_browser_that_closes_ends_the_call_within_two_seconds() -> None:
+    async def main() -> None:
+        async with talking() as browser:
+            await browser.connection.close()
+            async with asyncio.timeout(2):
+                await browser.port.hung_up.wait()
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_ten_killed_calls_leave_no_task_thread_or_socket() -> None:
+    async def one(browser_leaves: bool) -> None:
+        async with talking() as browser:
+            await until(lambda: bool(browser.port.speech))
+            if browser_leaves:
+                await browser.connection.close()
+                await browser.port.hung_up.wait()
+
+    def held() -> tuple[int, int, int]:
+        gc.collect()
+        return len(asyncio.all_tasks()), threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    async def main() -> None:
+        await one(True)
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+        before = held()
+        for n in range(10):
+            await one(n % 2 == 0)
+        await until(lambda: held() <= before and held()[2] <= before[2])
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("offer", "words"),
+    [
+        ("", "0 audio sections"),
+        ("hello", "0 audio sections"),
+        ("v=0\r\n", "0 audio sections"),
+        (HEAD + "m=audio\r\n", "malformed"),
+        (HEAD + "m=audio 9 UDP/TLS/RTP/SAVPF x\r\n", "malformed"),
+        (HEAD + AUDIO + AUDIO.replace("mid:0", "mid:1"), "2 audio sections"),
+        (HEAD + AUDIO + AUDIO.replace("m=audio", "m=video"), "media ['audio', 'video']"),
+        (HEAD + AUDIO + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" * 4, "media ['audio', 'application'"),
+        (OFFER.replace(UFRAG, ""), "lacks ICE credentials"),
+        (OFFER.replace(FINGERPRINT, ""), "lacks ICE credentials or a fingerprint"),
+        (OFFER.replace("opus/48000/2", "speex/8000").replace("a=fmtp", "a=x"), "no Opus"),
+        (OFFER.replace("a=setup:actpass", "a=setup:wrong"), "malformed"),
+        (OFFER + "a=candidate:nonsense\r\n", "malformed"),
+        (OFFER + "a=fmtp:99 x=1\r\n", "malformed"),
+        ("v=0\r\n" * 20_000, "the limit is 65536"),
+    ],
+)
+def test_an_offer_that_cannot_be_taken_is_refused_in_words(offer: str, words: str) -> None:
+    with pytest.raises(ProtocolError, match=re.escape(words)):
+        check_offer(offer)
+
+
+def test_host_names_in_place_of_addresses_and_the_end_of_candidates_are_left_out() -> None:
+    candidates = (
+        "a=candidate:1 1 udp 2113937151 0e2b3f30-8d4b-4b0e.local 50000 typ host\r\n"
+        "a=candidate:2 1 udp 2113937151 192.0.2.1 50001 typ host\r\n"
+        "a=end-of-candidates\r\n"
+    )
+    kept = check_offer(OFFER + candidates)
+    assert ".local" not in kept
+    assert "192.0.2.1" in kept
+    assert "end-of-candidates" not in kept
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(st.data())
+def test_an_altered_offer_raises_nothing_but_a_protocol_error(data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(OFFER)))
+    altered = OFFER[:at] + data.draw(st.text(max_size=4)) + OFFER[at + data.draw(st.integers(0, 30)) :]
+
+    async def main() -> None:
+        try:
+            transport = await WebRtcTransport.answer(altered)
+        except ProtocolError as error:
+            assert str(error)
+        else:
+            await transport.shut()
+
+    asyncio.run(main())
+
+
+def test_the_clock_of_stamps_in_48_khz_samples_fills_a_hole_of_one_frame() -> None:
+    clock = SampleClock(RATE_HZ)
+    assert [clock.gap(stamp, 960, 240) for stamp in (0, 960, 2880)] == [0, 0, 960]

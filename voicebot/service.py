@@ -1,0 +1,226 @@
+"""What one process serves calls with: engines on their lanes, the calls, and the states of its life.
+
+loading --every engine loaded, a dummy turn done--> ready --SIGTERM--> draining --calls over or drain_s--> gone
+   `--an engine failed--> failed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from aiortc import RTCIceServer
+
+from voicebot.brain.reply import ReplySettings
+from voicebot.calls import CallRecord, Calls, CallTransport, Slot, new_call_id
+from voicebot.config import Config, trace_dir
+from voicebot.core.settings import TurnSettings
+from voicebot.engines.base import LlmEngine, Sampling, SttEngine, TtsEngine, VadEngine
+from voicebot.engines.registry import create
+from voicebot.errors import ConfigError, EngineError, VoicebotError
+from voicebot.lane import Lane
+from voicebot.metrics import Metrics
+from voicebot.profiles import Resolved, resolve_profile
+from voicebot.recorder import TraceWriter
+from voicebot.session import CallDeps, Session
+from voicebot.warmup import dummy_turn
+
+log = logging.getLogger(__name__)
+Status = Literal["loading", "ready", "draining", "failed"]
+LAG_EVERY_S = 0.25
+DEFAULT_PROMPT = "You are a voice assistant on the telephone. Answer in one or two short spoken sentences; no lists."
+
+
+class VoiceServer:
+    """One process's engines and calls. Thread: the loop."""
+
+    def __init__(self, config: Config) -> None:
+        """Choose and construct the engines, unloaded. Raises: ConfigError."""
+        self.config = config
+        self.resolved = resolve_profile(config)
+        self.metrics = Metrics()
+        self.calls = Calls(config.server.max_calls, self.metrics)
+        self.calls.closed_because = "the models are still loading; try again in a moment"
+        self.status: Status = "loading"
+        self.error = ""
+        self.fault: VoicebotError | None = None
+        self.load_s = 0.0
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called when the status has become ready or failed."""
+        self.ice_servers = [
+            RTCIceServer(urls=list(ice.urls), username=ice.username, credential=ice.credential)
+            for ice in config.webrtc.ice_servers
+        ]
+        self._vad, self._stt, self._llm, self._tts = _engines(self.resolved)
+        self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep)
+        self._deps: CallDeps | None = None
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The `call` event's fields but the call's id."""
+        return {"profile": self.resolved.profile, "models": self.models, "version": product_version()}
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Kind -> the engine's name for people."""
+        engines = {"vad": self._vad, "stt": self._stt.engine, "llm": self._llm.engine, "tts": self._tts.engine}
+        return {kind: engine.name for kind, engine in engines.items()}
+
+    async def begin(self, slot: Slot, transport: CallTransport, alias: str = "") -> CallRecord:
+        """Start a call on a negotiated transport."""
+        assert self._deps is not None and self._group is not None, "no call is admitted before the engines are loaded"
+        session = Session(new_call_id(), transport, self._deps)
+        return slot.start(self._group, transport, session, alias)
+
+    async def flush_traces(self) -> None:
+        """Wait until what has happened so far is on disk."""
+        await asyncio.to_thread(self._traces.flush)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The server's life. Closing order: calls, background tasks, lanes, traces."""
+        self._traces.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                background = [
+                    group.create_task(self._load(), name="load engines"),
+                    group.create_task(self._watch_loop(), name="watch loop"),
+                ]
+                try:
+                    yield
+                finally:
+                    self.calls.closed_because = "the server is stopping"
+                    await self.calls.aclose()
+                    for task in background:
+                        task.cancel()
+        finally:
+            for lane in (self._stt, self._llm, self._tts):
+                await lane.aclose()
+            self._vad.close()
+            await asyncio.to_thread(self._traces.close)
+
+    async def drain(self) -> None:
+        """Admit no more calls, let those that are talk on for `drain_s`, then end them."""
+        self.status = "draining"
+        self.calls.closed_because = "the server is stopping; call again in a minute"
+        if not await self.calls.wait_empty(self.config.server.drain_s):
+            await self.calls.aclose()
+
+    def drain_then(self, done: Callable[[], None]) -> None:
+        """Start draining as a task of the server; call `done` at its end."""
+        assert self._group is not None
+
+        async def work() -> None:
+            await self.drain()
+            done()
+
+        self._group.create_task(work(), name="drain")
+
+    async def _load(self) -> None:
+        """Load all engines at once, have them do a turn, and open the doors."""
+        began = time.monotonic()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.to_thread(self._vad.load))
+                for lane in (self._stt, self._llm, self._tts):
+                    group.create_task(lane.load())
+            await dummy_turn(self._stt, self._llm, self._tts)
+        except* EngineError as errors:
+            self.fault = _first(errors)
+            self.status, self.error = "failed", str(self.fault)
+            self.calls.closed_because = f"the server could not load its models: {self.error}"
+            log.error("not ready: %s", self.error)
+        else:
+            self._open(time.monotonic() - began)
+        self.on_loaded()
+
+    def _open(self, load_s: float) -> None:
+        self._deps = CallDeps(
+            vad=self._vad,
+            stt=self._stt,
+            llm=self._llm,
+            tts=self._tts,
+            turn=turn_settings(self.config),
+            reply=reply_settings(self.config, self.resolved),
+            open_recorder=self._traces.open,
+            metrics=self.metrics,
+            info=self.info,
+        )
+        gc.collect()
+        gc.freeze()
+        self.load_s = load_s
+        if self.status == "loading":
+            self.status, self.calls.closed_because = "ready", ""
+
+    async def _watch_loop(self) -> None:
+        """How late a timer is tells how long something held the loop."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            self.metrics.loop_lag.observe(max(0.0, loop.time() - due))
+
+
+def _engines(resolved: Resolved) -> tuple[VadEngine, Lane[SttEngine], Lane[LlmEngine], Lane[TtsEngine]]:
+    urls, models = resolved.engines, resolved.models_dir
+    assert urls.vad and urls.stt and urls.llm and urls.tts, "a resolved profile names every engine"
+    return (
+        create("vad", urls.vad, models),
+        Lane(create("stt", urls.stt, models)),
+        Lane(create("llm", urls.llm, models)),
+        Lane(create("tts", urls.tts, models)),
+    )
+
+
+def _first(errors: BaseExceptionGroup[EngineError]) -> EngineError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, EngineError)
+    return error
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write traces to {folder}: {error.strerror}; set trace.dir") from None
+    return folder
+
+
+def turn_settings(config: Config) -> TurnSettings:
+    """What a call's turn machine is told."""
+    reply = config.reply
+    return TurnSettings(
+        **config.turn.model_dump(),
+        call_limit_ms=round(config.server.call_limit_s * 1000),
+        history_turns=reply.history_turns,
+        greeting=reply.greeting,
+        apology=reply.apology,
+        no_answer=reply.no_answer,
+        not_understood=reply.not_understood,
+    )
+
+
+def reply_settings(config: Config, resolved: Resolved) -> ReplySettings:
+    """What a call's model is told."""
+    own_prompt = "" if resolved.shipped_talker else DEFAULT_PROMPT
+    prompt = own_prompt if config.reply.system_prompt is None else config.reply.system_prompt
+    return ReplySettings(prompt, Sampling(temperature=config.reply.temperature, max_tokens=config.reply.max_tokens))
+
+
+def product_version() -> str:
+    """As installed; "0" in a source tree that was not."""
+    try:
+        return version("voicebot")
+    except PackageNotFoundError:
+        return "0"
