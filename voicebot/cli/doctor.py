@@ -1,0 +1,272 @@
+"""`voicebot doctor`: what is installed, which profile would run and why, and whether a turn works; with advice.
+
+The self-test speaks a sentence with the profile's own voice, recognises it, answers it and speaks the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import numpy as np
+from rich.console import Console
+
+from voicebot.config import Config
+from voicebot.core.audio import SPEECH_RATE_HZ, WINDOW_SAMPLES, Pcm, resampler
+from voicebot.engines.base import (
+    KINDS,
+    Kind,
+    LlmEngine,
+    LlmRequest,
+    Message,
+    Sampling,
+    SttEngine,
+    TextDelta,
+    ToolCall,
+    TtsEngine,
+)
+from voicebot.engines.registry import create, parse
+from voicebot.errors import ConfigError, EngineBadOutput, VoicebotError
+from voicebot.profiles import Resolved, resolve_profile
+from voicebot.server import bind
+
+SENTENCE = "what time is it"
+PACKAGES = (
+    "aiortc", "fastapi", "uvicorn", "websockets", "numpy", "soxr", "onnxruntime", "silero-vad", "pocketsphinx",
+    "faster-whisper", "llama-cpp-python", "espeakng-loader", "openai",
+)  # fmt: skip
+Status = Literal["ok", "warning", "failed"]
+_MARKS: dict[Status, str] = {"ok": "[green]ok[/]", "warning": "[yellow]note[/]", "failed": "[red]FAILED[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report. `advice`: what to do, where the status is not "ok"."""
+
+    name: str
+    status: Status
+    detail: str
+    advice: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What `--json` prints. `self_test`: milliseconds of each step, empty if it did not run to its end."""
+
+    checks: list[Check] = field(default_factory=list)
+    profile: str = ""
+    reasons: list[str] = field(default_factory=list)
+    engines: dict[str, str] = field(default_factory=dict)
+    self_test: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return all(check.status != "failed" for check in self.checks)
+
+    def document(self) -> dict[str, Any]:
+        return {"ok": self.ok, **asdict(self)}
+
+
+def examine(config: Config) -> Report:
+    """Look at everything; never raises for what it finds. Blocks for as long as the engines take to load."""
+    report = Report(checks=[_python(), _packages(), _compiler(), _machine(), _gpu(config), _port(config)])
+    try:
+        resolved = resolve_profile(config)
+    except ConfigError as error:
+        report.checks.append(Check("profile", "failed", str(error), "see the line above, or run make setup again"))
+        return report
+    report.profile, report.reasons = resolved.profile, resolved.reasons
+    report.engines = {kind: getattr(resolved.engines, kind) for kind in KINDS}
+    report.checks.append(Check("profile", "ok", "; ".join(resolved.reasons) or f"{resolved.profile}, as asked"))
+    report.checks += [_model(kind, url, resolved.models_dir) for kind, url in report.engines.items()]
+    report.checks.append(_self_test(resolved, report.self_test))
+    return report
+
+
+def show(report: Report, console: Console) -> None:
+    for check in report.checks:
+        console.print(f"{_MARKS[check.status]:<16} {check.name}: ", end="")
+        console.print(check.detail, markup=False, soft_wrap=True)
+        if check.advice:
+            console.print(f"     -> {check.advice}", markup=False, soft_wrap=True)
+    steps = ", ".join(f"{name} {ms:.0f} ms" for name, ms in report.self_test.items())
+    if steps:
+        console.print(f"self-test: {steps}", markup=False)
+
+
+def _python() -> Check:
+    """The packages ask for 3.11 or newer, so an older one cannot get here."""
+    return Check("python", "ok", f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _packages() -> Check:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Check("packages", "failed", f"missing: {', '.join(missing)}", "run make setup")
+    return Check("packages", "ok", ", ".join(found))
+
+
+def _compiler() -> Check:
+    for name in ("c++", "g++", "clang++"):
+        if path := shutil.which(name):
+            return Check("compiler", "ok", path)
+    advice = "only needed to install llama-cpp-python again; e.g. apt-get install g++"
+    return Check("compiler", "warning", "no C++ compiler found", advice)
+
+
+def _machine() -> Check:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Check("machine", "ok", f"{os.cpu_count()} cores, {memory:.1f} GiB of memory")
+
+
+def _gpu(config: Config) -> Check:
+    found = _nvidia_gpus()
+    if found or config.profile != "gpu":
+        return Check("gpu", "ok", found or "none (not needed)")
+    return Check("gpu", "failed", "no NVIDIA GPU found", "install its driver, or use --profile local or embedded")
+
+
+def _nvidia_gpus() -> str:
+    """Names and memory, "" for none."""
+    program = shutil.which("nvidia-smi")
+    if not program:
+        return ""
+    command = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "; ".join(answer.stdout.split("\n")).strip("; ")
+
+
+def _port(config: Config) -> Check:
+    where = f"{config.server.host} port {config.server.port}"
+    try:
+        bind(config.server).close()
+    except ConfigError as error:
+        if _is_ours(config):
+            return Check("port", "ok", f"{where}: a voicebot is running there")
+        return Check("port", "failed", str(error), "choose another port with --port")
+    return Check("port", "ok", f"{where} is free")
+
+
+def _is_ours(config: Config) -> bool:
+    try:
+        answer = httpx.get(f"http://{config.server.host}:{config.server.port}/healthz", timeout=2.0).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    return isinstance(answer, dict) and "status" in answer
+
+
+def _model(kind: str, url: str, models_dir: Path) -> Check:
+    name = f"{kind} engine"
+    try:
+        assert kind in KINDS
+        target = parse(kind, url, models_dir).find()
+    except ConfigError as error:
+        return Check(name, "failed", str(error), f"set engines.{kind} to another URL")
+    if target == Path() or not target.exists():
+        return Check(name, "ok", url)
+    return Check(name, "ok", f"{url} ({_size(target) / 1e6:.1f} MB)")
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _self_test(resolved: Resolved, timings: dict[str, float]) -> Check:
+    try:
+        heard, reply = _turn(resolved, timings)
+    except VoicebotError as error:
+        timings.clear()
+        return Check("self-test", "failed", str(error), "mend the engine that it names, or choose another --profile")
+    detail = f"said {SENTENCE!r}, heard {heard!r}, answered {reply!r}"
+    if heard != SENTENCE:
+        return Check(
+            "self-test", "warning", detail, "the recogniser did not hear its own machine's voice word for word"
+        )
+    return Check("self-test", "ok", detail)
+
+
+def _turn(resolved: Resolved, timings: dict[str, float]) -> tuple[str, str]:
+    """One turn on this thread. Raises: EngineError, ConfigError."""
+    urls = resolved.engines
+    opened: list[Any] = []
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        result = work()
+        timings[name] = round((time.perf_counter() - began) * 1000, 1)
+        return result
+
+    def open_engine(kind: Kind) -> Any:
+        url = getattr(urls, kind)
+        assert url, "a resolved profile has every engine"
+        engine = create(kind, url, resolved.models_dir)
+        opened.append(engine)
+        timed(f"load_{kind}", engine.load)
+        return engine
+
+    try:
+        vad, stt, llm, tts = (open_engine(kind) for kind in KINDS)
+        said = timed("tts", lambda: _speak(tts, SENTENCE))
+        timed("vad", lambda: _require_speech(vad, said))
+        heard = timed("stt", lambda: _recognise(stt, said))
+        reply = timed("llm", lambda: _answer(llm, heard or SENTENCE))
+        timed("tts_reply", lambda: _speak(tts, reply))
+    finally:
+        for engine in opened:
+            engine.close()
+    return heard, reply
+
+
+def _speak(tts: TtsEngine, text: str) -> Pcm:
+    """16 kHz, int16[n > 0]."""
+    converter = resampler(tts.sample_rate_hz, SPEECH_RATE_HZ)
+    parts = [converter.push(pcm) for pcm in tts.synthesize(text, threading.Event())]
+    pcm = np.concatenate([*parts, converter.flush()])
+    if not len(pcm):
+        raise EngineBadOutput(f"{tts.name} gave no sound for {text!r}")
+    return pcm
+
+
+def _require_speech(vad: Any, pcm: Pcm) -> None:
+    stream = vad.open_stream()
+    whole = len(pcm) // WINDOW_SAMPLES * WINDOW_SAMPLES
+    best = max((stream.probability(window) for window in pcm[:whole].reshape(-1, WINDOW_SAMPLES)), default=0.0)
+    if best < 0.5:
+        raise EngineBadOutput(f"{vad.name} hears no speech in a spoken sentence (at most {best:.2f})")
+
+
+def _recognise(stt: SttEngine, pcm: Pcm) -> str:
+    return stt.transcribe(pcm, threading.Event()).text.strip().lower().rstrip(".?!")
+
+
+def _answer(llm: LlmEngine, text: str) -> str:
+    """Tools are not run here: a call for one is named instead."""
+    request = LlmRequest([Message("user", text)], sampling=Sampling(max_tokens=60), session="doctor")
+    reply = ""
+    for chunk in llm.generate(request, threading.Event()):
+        if isinstance(chunk, TextDelta):
+            reply += chunk.text
+        elif isinstance(chunk, ToolCall):
+            reply += f"I would use the tool {chunk.name}."
+    if not reply.strip():
+        raise EngineBadOutput(f"{llm.name} gave no words and no tool call in answer to {text!r}")
+    return reply.strip()
