@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from voicebot.brain.tools import Scheduled
+from voicebot.brain.tools import Scheduled, TooManyScheduled
 
 SCHEDULED_LIMIT = 50
-"""Timers, alarms and reminders of one call; one more is refused with a ValueError that says so."""
+"""Timers, alarms and reminders of one call; one more is refused."""
 
 
 @dataclass(slots=True)
@@ -32,9 +32,9 @@ class Agenda:
         return self.last_words()
 
     def schedule(self, due: datetime, kind: str, text: str, name: str = "") -> str:
-        """Say `text` when it is due. Returns its id. Raises: ValueError at SCHEDULED_LIMIT."""
+        """Say `text` when it is due. Returns its id. Raises: TooManyScheduled, at SCHEDULED_LIMIT."""
         if len(self._due) >= SCHEDULED_LIMIT:
-            raise ValueError(f"{SCHEDULED_LIMIT} timers and reminders are running already; cancel one first")
+            raise TooManyScheduled(f"{SCHEDULED_LIMIT} timers and reminders are running already; cancel one first")
         self._count += 1
         item = Scheduled(f"{kind}-{self._count}", due, kind, text, name)
         delay_s = max(0.0, (due - self.now()).total_seconds())

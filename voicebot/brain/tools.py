@@ -1,0 +1,90 @@
+"""What the assistant can do for a caller: clock, calculator, units, timers, alarms, reminders, volume, repeating.
+
+Rules of this file:
+1. Arguments are words of the caller, copied by a model however small; everything is understood here, by plain code.
+   Digits and symbols ("7*8", "10 min") are understood as well, since larger models write those.
+2. `run_tool` never raises for what a model wrote: a failed result carries a sentence that says what was not understood.
+3. Speech is ready for a voice: words only, no digits and no symbols.
+4. An acting tool changes something outside the talk; it runs only once the caller's turn is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from voicebot.brain import tools_answers as answers
+from voicebot.brain import tools_schedule as plans
+from voicebot.brain.tools_types import NotUnderstood, Scheduled, Tool, ToolContext, ToolResult, TooManyScheduled
+
+__all__ = ["TOOLS", "Scheduled", "TooManyScheduled", "Tool", "ToolContext", "ToolResult", "openai_schema", "run_tool"]
+
+
+Run = Callable[[ToolContext, dict[str, Any]], ToolResult]
+WHEN = "When, in the caller's own words, e.g. 'half past six tomorrow'"
+NAME = "What it is called, if the caller named it"
+
+
+def _tool(run: Run, acting: bool, description: str, needed: str = "", **properties: str) -> Tool:
+    """`from_` stands for the argument "from"; the function's name is the tool's."""
+    schema = {
+        "type": "object",
+        "properties": {key.rstrip("_"): {"type": "string", "description": text} for key, text in properties.items()},
+        "required": needed.split(),
+    }
+    return Tool(run.__name__, description, schema, acting, run)
+
+
+_ALL = (
+    _tool(answers.get_time, False, "The time of day here, or in a place.", place="A city, country or time zone"),
+    _tool(answers.get_date, False, "Today's date, or that of another day.", day="E.g. 'tomorrow', 'in six days'"),
+    _tool(answers.calculate, False, "Work out a sum.", "expression", expression="As said, e.g. 'seven times eight'"),
+    _tool(answers.convert_units, False, "Convert between units.", "from to",
+          value="How many, e.g. 'ten'; one if left out", from_="Unit, e.g. 'miles'", to="Unit, e.g. 'kilometers'"),
+    _tool(plans.set_timer, True, "Start a timer.", "duration", duration="E.g. 'ten minutes'", name=NAME),
+    _tool(plans.cancel_timer, True, "Cancel timers, alarms or reminders; all without a name.", name=NAME),
+    _tool(plans.check_timer, False, "What timers and alarms are set and how long they have.", name=NAME),
+    _tool(plans.set_alarm, True, "Set an alarm.", "when", when=WHEN),
+    _tool(plans.set_reminder, True, "Remind the caller of something.", "text", text="What to remind of", when=WHEN),
+    _tool(answers.set_volume, True, "Change your volume.", "level", level="'up', 'down', 'mute', 'max', a number"),
+    _tool(answers.repeat_last, False, "Say the last reply again."),
+)  # fmt: skip
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in _ALL}
+
+
+def run_tool(context: ToolContext, name: str, arguments: Any) -> ToolResult:
+    """Run a tool as a model asked for it. Never raises for bad model output; see the rules above."""
+    tool = TOOLS.get(name)
+    if tool is None:
+        return failure(f"There is no tool called {name}.", "Sorry, that is something I cannot do.")
+    if not isinstance(arguments, dict):
+        return failure("The arguments are no object.", "Sorry, I could not work that out.")
+    words = {key: " ".join(str(value).split()) for key, value in arguments.items() if value is not None}
+    missing = [key for key in tool.parameters["required"] if not words.get(key)]
+    if missing:
+        return failure(
+            f"{name} needs {', '.join(missing)}.", "Sorry, I did not get all of that. Could you say it again?"
+        )
+    try:
+        return tool.run(
+            context, {key: text for key, text in words.items() if key in tool.parameters["properties"] and text}
+        )
+    except NotUnderstood as error:
+        return failure(str(error), str(error))
+    except TooManyScheduled:
+        return failure("The list is full.", "Sorry, I cannot keep any more timers. Cancel one first.")
+
+
+def failure(reason: str, speech: str) -> ToolResult:
+    return ToolResult({"error": reason}, speech, failed=True)
+
+
+def openai_schema(tools: Iterable[Tool]) -> list[dict[str, Any]]:
+    """The `tools` list of the OpenAI chat format."""
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+        }
+        for tool in tools
+    ]

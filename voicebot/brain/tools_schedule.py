@@ -1,0 +1,104 @@
+"""Tools about later: timers, alarms and reminders. The session speaks the scheduled words when they are due."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from voicebot.brain.tools_durations import parse_duration, spoken_duration
+from voicebot.brain.tools_times import after, parse_time, parse_times, spoken_clock, spoken_moment
+from voicebot.brain.tools_types import NotUnderstood, Scheduled, ToolContext, ToolResult
+
+REMIND_AFTER = timedelta(hours=1)
+"""When a reminder without a time comes back: soon enough to be of use, and said aloud so that it can be changed."""
+
+
+def set_timer(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+    span = parse_duration(arguments["duration"])
+    if span is None:
+        raise NotUnderstood(f"Sorry, I did not understand how long {arguments['duration']} is.")
+    name = _name(arguments)
+    due = after(context.now(), span)
+    label = f"{name} timer" if name else f"timer for {spoken_duration(span)}"
+    text = f"Your {label} is done." if name else f"Your {label} is up."
+    id = context.schedule(due, "timer", text, name)
+    speech = f"{name.capitalize() + ' timer' if name else 'Timer'} set for {spoken_duration(span)}."
+    return ToolResult({"id": id, "seconds": span.total_seconds(), "name": name}, speech)
+
+
+def _name(arguments: dict[str, Any]) -> str:
+    """The name without "timer": "the pasta timer" is called "pasta"."""
+    name = str(arguments.get("name", "")).lower().strip(" .?!")
+    for edge in ("the ", "my ", "a "):
+        name = name.removeprefix(edge)
+    for edge in (" timer", " alarm", " reminder"):
+        name = name.removesuffix(edge)
+    return "" if name in ("timer", "alarm", "reminder", "timers", "alarms", "reminders") else name
+
+
+def cancel_timer(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+    """Cancel what the name fits; without a name the only one, or the latest timer."""
+    name, items = _name(arguments), context.scheduled()
+    wanted = [item for item in items if not name or _fits(name, item)]
+    if not wanted:
+        raise NotUnderstood(f"There is no {name + ' timer' if name else 'timer'} to cancel.")
+    for item in wanted:
+        context.unschedule(item.id)
+    speech = f"Your {_title(wanted[0])} is cancelled." if len(wanted) == 1 else "All of them are cancelled."
+    return ToolResult({"cancelled": [item.id for item in wanted], "name": name}, speech)
+
+
+def _fits(name: str, item: Scheduled) -> bool:
+    return name == item.name or name in item.name.split() or name in item.text.lower()
+
+
+def _title(item: Scheduled) -> str:
+    return f"{item.name} {item.kind}" if item.name and item.kind == "timer" else item.kind
+
+
+def check_timer(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+    name, now = _name(arguments), context.now()
+    wanted = sorted((item for item in context.scheduled() if not name or _fits(name, item)), key=lambda item: item.due)
+    if not wanted:
+        return ToolResult({"timers": [], "name": name}, f"There is no {name + ' ' if name else ''}timer running.")
+    said = [_left(item, now) for item in wanted[:3]]
+    value = [{"kind": item.kind, "name": item.name, "seconds": (item.due - now).total_seconds()} for item in wanted]
+    return ToolResult({"timers": value, "name": name}, " ".join(said))
+
+
+def _left(item: Scheduled, now: datetime) -> str:
+    if item.kind == "timer":
+        return f"Your {_title(item)} has {spoken_duration(item.due - now)} left."
+    return f"Your {_title(item)} is {spoken_moment(item.due, now)}."
+
+
+def set_alarm(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+    now = context.now()
+    moments = parse_times(arguments["when"], now)
+    if not moments:
+        raise NotUnderstood(f"Sorry, I did not understand the time {arguments['when']}.")
+    for moment in moments:
+        context.schedule(moment, "alarm", f"It is {spoken_clock(moment)}. This is your alarm.")
+    said = " and ".join(spoken_moment(moment, now) for moment in moments).removeprefix("at ")
+    value = {"times": [moment.isoformat(timespec="minutes") for moment in moments]}
+    return ToolResult(value, f"Alarm{'s' if len(moments) > 1 else ''} set for {said}.")
+
+
+def set_reminder(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+    now = context.now()
+    due = parse_time(arguments["when"], now) if arguments.get("when") else after(now, REMIND_AFTER)
+    if due is None:
+        raise NotUnderstood(f"Sorry, I did not understand when {arguments['when']} is.")
+    task = turned(arguments["text"])
+    id = context.schedule(due, "reminder", f"A reminder: {task}.", task)
+    when = spoken_moment(due, now) if arguments.get("when") else "in one hour"
+    speech = f"I will remind you {when}: {task}."
+    return ToolResult({"id": id, "due": due.isoformat(timespec="minutes"), "text": task}, speech)
+
+
+def turned(text: str) -> str:
+    """The caller's words from the assistant's mouth: "call my mom" becomes "call your mom"."""
+    swaps = {"my": "your", "me": "you", "i": "you", "i'm": "you are", "mine": "yours", "our": "your", "am": "are",
+             "myself": "yourself", "i've": "you have", "i'll": "you will"}  # fmt: skip
+    words = text.strip(" .?!").split()
+    return " ".join(swaps.get(word.lower(), word) for word in words)

@@ -1,0 +1,341 @@
+"""Measures a talker on held-out phrasings, human ones and small talk: `python -m voicebot.evals.talker --model X.gguf`.
+
+What is measured, greedy and with the chat template inside the GGUF:
+1. `generated`: dialogues from patterns that no training dialogue shares; right tool and right arguments.
+2. `clinc_tools` (shipped annotations of CLINC150 validation utterances): the same on human phrasings. Arguments are
+   right when the tool makes the same of them as of the annotated ones ("1 cup" is "a cup").
+3. `replies` (needs --clinc): the other validation utterances; scored by the rubric in `models/talker/README.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from voicebot.brain.tools import Scheduled, run_tool
+from voicebot.training import clinc
+from voicebot.training.chat import Turn
+from voicebot.training.generate import ASKS, FILES, Generator
+from voicebot.training.grammar import read_sections
+
+NOW = datetime(2026, 3, 4, 15, 20, tzinfo=UTC)
+CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+REFUSAL = re.compile(
+    r"^(I cannot help with|Sorry, I know too little about|I do not know|Sorry, .+ (is|are) more than I|"
+    r"That is beyond|"
+    r"I wish I knew, but|I cannot (do|see|look)|Sorry, I have no|That is something I cannot|Sorry, that is more|"
+    r"I have no fact|I would rather|My name stays)"
+)
+TOPIC = re.compile(
+    r"(?:help with|little about|enough about|fact about|Sorry,) (.+?)(?:, sorry|, though| (?:is|are) more|[.,]|$)"
+)
+FAMILIES = (
+    {"greeting", "how_are_you", "user_fine"},
+    {"who_are_you", "are_you_a_bot"},
+    {"no", "cancel"},
+    {"fact", "fact_topic"},
+    {"hobbies", "feelings"},
+    {"user_named", "user_name"},
+)
+CUES = {
+    "word meanings": ("mean", "defin"), "spelling": ("spell",), "translations": (" say ", "translat", " in "),
+    "songs": ("song", "sang", "play"), "music": ("song", "play", "sing"), "phone calls": ("call", "phone", "dial"),
+    "text messages": ("text", "messag"), "home devices": ("turn", "light", "lock", "set ", "dim"), "rides": ("taxi", "uber"),
+    "recipes": ("make", "cook", "bake"), "cooking": ("cook", "bake", "boil", "roast"), "dice": ("die",), "calories": ("calor",),
+    "directions": ("get to", "navigat", "way to"), "distances": ("far", "long", "get to"), "calendars": ("meeting", "schedule"),
+    "locations": ("where",), "orders": ("buy", "order"), "to do lists": ("todo",), "bank accounts": ("bank", "account"),
+}  # fmt: skip
+"""Words of the caller that call for a topic without naming it."""
+MAX_WORDS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model wrote: one tool call, or words. `broken` says why it is neither."""
+
+    text: str
+    tool: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    broken: str = ""
+    logprobs: tuple[float, ...] = ()
+
+
+class FixedContext:
+    """A `ToolContext` that stands still, so that two sets of arguments can be compared by what a tool makes of them."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def last_reply(self) -> str:
+        return "It is noon."
+
+    def schedule(self, due: datetime, kind: str, text: str, name: str = "") -> str:
+        return "1"
+
+    def scheduled(self) -> list[Scheduled]:
+        return []
+
+    def unschedule(self, item_id: str) -> bool:
+        return False
+
+    def set_volume(self, percent: int) -> None: ...
+
+    def volume(self) -> int:
+        return 50
+
+
+class Model:
+    """A GGUF in llama-cpp-python."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        from llama_cpp import Llama
+
+        self.llama = Llama(str(path), n_ctx=1024, n_threads=threads, logits_all=True, verbose=False)
+
+    def answer(self, messages: list[dict[str, Any]]) -> Answer:
+        create: Any = self.llama.create_chat_completion  # its message types are narrower than what it takes
+        got = create(messages, temperature=0.0, max_tokens=80, logprobs=True, top_logprobs=1)
+        choice = got["choices"][0]
+        scores = tuple(item["logprob"] for item in (choice["logprobs"] or {}).get("content") or ())
+        return parsed(choice["message"]["content"] or "", choice["finish_reason"], scores)
+
+
+def parsed(text: str, finish: str, scores: tuple[float, ...] = ()) -> Answer:
+    if finish != "stop":
+        return Answer(text, broken="did not end", logprobs=scores)
+    if "<tool_call>" not in text:
+        return Answer(text.strip(), broken="" if text.strip() else "empty", logprobs=scores)
+    found = CALL.search(text)
+    try:
+        call: Any = json.loads(found[1]) if found else None
+        return Answer(text, call["name"], dict(call["arguments"]), logprobs=scores)
+    except (ValueError, TypeError, KeyError):
+        return Answer(text, broken="bad tool call", logprobs=scores)
+
+
+def messages_of(turns: list[Turn]) -> list[dict[str, Any]]:
+    """The prompt that ends with the last turn's question."""
+    messages: list[dict[str, Any]] = []
+    for turn in turns:
+        messages.append({"role": "user", "content": turn.user})
+        if turn is turns[-1]:
+            break
+        if turn.tool:
+            function = {"name": turn.tool, "arguments": json.dumps({key: f" {value}" for key, value in turn.arguments})}
+            call = {"id": "1", "type": "function", "function": function}
+            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+            messages.append({"role": "tool", "tool_call_id": "1", "content": "{}"})
+        messages.append({"role": "assistant", "content": turn.reply})
+    return messages
+
+
+def meaning(tool: str, arguments: dict[str, Any]) -> str:
+    """What a tool makes of its arguments; the plain words where it makes nothing of them."""
+    result = run_tool(FixedContext(), tool, arguments)
+    if result.failed:
+        return json.dumps({key: _plain(str(value)) for key, value in sorted(arguments.items())})
+    if tool == "set_reminder":
+        timed = {} if arguments.get("when") else {"due": ""}
+        return json.dumps({**result.value, **timed, "text": _plain(str(arguments["text"]))})
+    return json.dumps({key: value for key, value in result.value.items() if key != "place"})
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[^\w\s']", " ", text.lower()).split()).removeprefix("to ").removeprefix("the ")
+
+
+def same_call(answer: Answer, tool: str, arguments: dict[str, Any]) -> bool:
+    return answer.tool == tool and meaning(tool, answer.arguments) == meaning(tool, arguments)
+
+
+def asks_for(answer: Answer, tool: str) -> bool:
+    return not answer.tool and any(answer.text.startswith(question) for question in ASKS[tool])
+
+
+@dataclass(slots=True)
+class Score:
+    """Right out of n, by kind, with the failures kept for reading."""
+
+    right: Counter[str] = field(default_factory=Counter)
+    total: Counter[str] = field(default_factory=Counter)
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, kind: str, ok: bool, said: str, wanted: str, answer: Answer) -> None:
+        self.total[kind] += 1
+        self.right[kind] += ok
+        if not ok:
+            self.failures.append({"kind": kind, "said": said, "wanted": wanted, "got": answer.text})
+
+    def figures(self, examples: int) -> dict[str, Any]:
+        n, right = sum(self.total.values()), sum(self.right.values())
+        by_kind = {kind: f"{self.right[kind]}/{count}" for kind, count in sorted(self.total.items())}
+        share = round(right / n, 4) if n else math.nan
+        return {"n": n, "right": right, "share": share, "by_kind": by_kind, "failures": self.failures[:examples]}
+
+
+def generated(model: Model, count: int, seed: int, clean: bool) -> tuple[Score, Score, list[Answer]]:
+    """Held-out dialogues: scores of tool calls and of questions back, and of replies."""
+    generator = Generator(Random(seed), held_out=True, clean=clean)
+    tools, replies, answers = Score(), Score(), []
+    while sum(tools.total.values()) < count:
+        turns = generator.dialogue()
+        last = turns[-1]
+        answer = model.answer(messages_of(turns))
+        answers.append(answer)
+        if last.tool:
+            wanted = dict(last.arguments)
+            tools.add(last.tool, same_call(answer, last.tool, wanted), last.user, f"{last.tool} {wanted}", answer)
+        else:
+            act = act_of(last.reply)
+            replies.add(act, fault(answer, act, last.user, "") == "", last.user, last.reply, answer)
+    return tools, replies, answers
+
+
+def clinc_tools(model: Model) -> Score:
+    score = Score()
+    for item in clinc.load_annotations("val"):
+        if item.act == "say":
+            continue
+        answer = model.answer([{"role": "user", "content": item.text}])
+        ok = asks_for(answer, item.detail) if item.act == "ask" else same_call(answer, item.act, dict(item.arguments))
+        wanted = f"ask {item.detail}" if item.act == "ask" else f"{item.act} {dict(item.arguments)}"
+        score.add(item.intent, ok, item.text, wanted, answer)
+    return score
+
+
+def _stock() -> dict[str, str]:
+    """Reply -> its act, for replies without an open place."""
+    stock: dict[str, str] = {}
+    for name in FILES:
+        for section in read_sections(name):
+            stock |= {reply: section.act for reply in section.replies if "{" not in reply}
+    return stock
+
+
+STOCK = _stock()
+
+
+def act_of(reply: str) -> str:
+    """Which kind of talk a reply belongs to."""
+    if reply in STOCK:
+        return STOCK[reply]
+    if REFUSAL.match(reply):
+        return "know"
+    return next((f"ask {tool}" for tool, questions in ASKS.items() if reply in questions), "unknown")
+
+
+REFUSING = {"know", "know_wh", "act", "weather", "topic", "fact_topic", "rename_bot"}
+
+
+def fault(answer: Answer, act: str, said: str, topic: str) -> str:
+    """Why a reply is not acceptable, "" if it is: the rubric of the model card."""
+    if answer.tool:
+        return "tool call"
+    if answer.broken or len(answer.text.split()) > MAX_WORDS or not answer.text.endswith((".", "!", "?")):
+        return answer.broken or "broken"
+    got = act_of(answer.text)
+    if act in REFUSING:
+        if got not in REFUSING:
+            return f"answered as {got}"
+        return "" if _topic_fits(answer.text, said, topic) else "wrong topic"
+    return "" if got == act or any({got, act} <= family for family in FAMILIES) else f"answered as {got}"
+
+
+def _topic_fits(reply: str, said: str, topic: str) -> bool:
+    """A topic that is named must come from the caller's words or be the subject of the intent."""
+    if reply in STOCK or not (found := TOPIC.search(reply)):
+        return True
+    named = set(_plain(found[1]).split())
+    if any(cue in f"{said.lower()} " for cue in CUES.get(found[1], ())):
+        return True
+    allowed = set(_plain(said).split()) | set(_plain(topic).split())
+    stems = {word[:4] for word in allowed}
+    return any(word[:4] in stems for word in named)
+
+
+def clinc_replies(model: Model, path: Path, limit: int, seed: int) -> tuple[Score, Counter[str]]:
+    """The other validation utterances, and what was wrong how often."""
+    items = clinc.load_talk(path, "val")
+    chosen = [item for item in items if item.intent == "oos"]
+    rest = [item for item in items if item.intent != "oos"]
+    chosen += Random(seed).sample(rest, min(limit, len(rest)))
+    score, faults = Score(), Counter[str]()
+    for item in chosen:
+        answer = model.answer([{"role": "user", "content": item.text}])
+        problem = fault(answer, item.act, item.text, item.detail)
+        faults[problem.split(" as ")[0]] += bool(problem)
+        kind = "oos" if item.intent == "oos" else "topic" if item.act == "topic" else "talk"
+        score.add(kind, not problem, item.text, f"{item.act} {item.detail} ({problem})", answer)
+    return score, faults
+
+
+def certainty(answers: Iterable[Answer]) -> dict[str, float]:
+    """Medians over answers of the mean and the least log-probability of their tokens."""
+    scored = [answer.logprobs for answer in answers if answer.logprobs]
+    if not scored:
+        return {}
+    means = sorted(sum(scores) / len(scores) for scores in scored)
+    least = sorted(min(scores) for scores in scored)
+    return {
+        "median_mean_logprob": round(means[len(means) // 2], 4),
+        "median_min_logprob": round(least[len(least) // 2], 4),
+    }
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    model = Model(options.model, options.threads)
+    tools, replies, answers = generated(model, options.generated, options.seed, clean=False)
+    clean_tools, _, _ = generated(model, options.generated // 2, options.seed + 1, clean=True)
+    report: dict[str, Any] = {
+        "model": options.model.name,
+        "bytes": options.model.stat().st_size,
+        "generated": tools.figures(options.examples),
+        "generated_without_noise": clean_tools.figures(options.examples),
+        "generated_replies": replies.figures(options.examples),
+        "clinc_tools": clinc_tools(model).figures(options.examples),
+        "certainty": certainty(answers),
+    }
+    if options.clinc:
+        score, faults = clinc_replies(model, options.clinc, options.replies, options.seed)
+        n = sum(score.total.values())
+        report["clinc_replies"] = score.figures(options.examples) | {"faults": dict(faults)}
+        report["false_tool_calls"] = {"n": n, "calls": faults["tool call"], "share": round(faults["tool call"] / n, 4)}
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--clinc", type=Path, help="CLINC150 train_val.json, for the replies")
+    parser.add_argument("--generated", type=int, default=600, help="held-out tool calls to measure")
+    parser.add_argument("--replies", type=int, default=700, help="utterances of other intents to measure")
+    parser.add_argument("--examples", type=int, default=12, help="failures to print per part")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    options = parser.parse_args()
+    report = measure(options)
+    if options.json:
+        sys.stdout.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        return
+    for part, figures in report.items():
+        shown = (
+            {key: value for key, value in figures.items() if key != "failures"}
+            if isinstance(figures, dict)
+            else figures
+        )
+        sys.stdout.write(f"{part}: {shown}\n")
+
+
+if __name__ == "__main__":
+    main()

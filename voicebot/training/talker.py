@@ -1,0 +1,97 @@
+"""`python -m voicebot.training.talker train|export`: trains the talker and writes it as GGUF.
+
+Needs torch, tokenizers and gguf, which the server does not: see `models/talker/README.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from random import Random
+
+import torch
+
+from voicebot.training import clinc, train
+from voicebot.training.batches import batches
+from voicebot.training.chat import Turn
+from voicebot.training.export import write_gguf
+from voicebot.training.generate import Generator
+from voicebot.training.model import Talker
+from voicebot.training.shape import Shape
+from voicebot.training.tokenizer import load_tokenizer, train_tokenizer
+
+TOKENIZER_DIALOGUES = 60_000
+THREADS = 2
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def said(path: Path | None) -> list[clinc.Said]:
+    """The human phrasings to learn from; without the data set only the annotated ones of tool intents."""
+    return clinc.load_annotations("train") + (clinc.load_talk(path, "train") if path else [])
+
+
+def make_tokenizer(folder: Path, people: list[clinc.Said], seed: int) -> None:
+    generator = Generator(Random(seed), people)
+    texts = (" " + text for _ in range(TOKENIZER_DIALOGUES) for text in _plain(generator.dialogue()))
+    train_tokenizer(texts).save(str(folder / "tokenizer.json"))
+
+
+def _plain(turns: list[Turn]) -> list[str]:
+    return [text for turn in turns for text in (turn.user, turn.reply)]
+
+
+def run_training(options: argparse.Namespace) -> None:
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(options.seed)
+    options.work.mkdir(parents=True, exist_ok=True)
+    people = said(options.clinc)
+    if not (options.work / "tokenizer.json").exists():
+        make_tokenizer(options.work, people, options.seed)
+    tokenizer = load_tokenizer(options.work / "tokenizer.json")
+    shape = Shape(vocabulary=tokenizer.get_vocab_size())
+    model = train.load(options.resume) if options.resume else Talker(shape)
+    say(f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.2f} M parameters")
+    generator = Generator(Random(options.seed + 1), people)
+    stream = batches(generator.dialogues(), tokenizer, options.batch_tokens, 4000, Random(options.seed + 2))
+    recipe = train.Recipe(options.steps, options.minutes, options.rate, options.rate * 0.15, seed=options.seed)
+    say(str(train.train(model, stream, recipe, options.work, say)))
+
+
+def run_export(options: argparse.Namespace) -> None:
+    tokenizer = load_tokenizer(options.work / "tokenizer.json")
+    model = train.load(options.work / "model.pt")
+    weights = {name: value.float().numpy() for name, value in model.state_dict().items()}
+    write_gguf(model.shape, weights, tokenizer, options.out)
+    say(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(description=__doc__)
+    verbs = root.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("train", help="train; go on from --resume MODEL.pt if given")
+    one.add_argument("--work", type=Path, required=True, help="folder for tokenizer.json and model.pt")
+    one.add_argument("--clinc", type=Path, help="CLINC150 train_val.json (human phrasings of the other intents)")
+    one.add_argument("--resume", type=Path)
+    one.add_argument("--steps", type=int, default=2400)
+    one.add_argument("--minutes", type=float, default=24 * 60)
+    one.add_argument("--rate", type=float, default=0.02)
+    one.add_argument("--batch-tokens", type=int, default=4096)
+    one.add_argument("--seed", type=int, default=1)
+    two = verbs.add_parser("export", help="write the GGUF file")
+    two.add_argument("--work", type=Path, required=True)
+    two.add_argument("--out", type=Path, required=True)
+    return root
+
+
+def main() -> None:
+    options = parser().parse_args()
+    run_training(options) if options.verb == "train" else run_export(options)
+
+
+if __name__ == "__main__":
+    main()
