@@ -130,6 +130,14 @@ class PlayoutStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayoutHeard:
+    """How much of the live reply the caller has heard by now, told where no windows come that tell it."""
+
+    reply: int
+    heard_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlayoutFinished:
     """The caller has heard all that was queued of a completed reply."""
 
@@ -183,6 +191,7 @@ Event = (
     | ReplyCompleted
     | ReplyFailed
     | PlayoutStarted
+    | PlayoutHeard
     | PlayoutFinished
     | NoticeDue
     | TextTyped

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
+
+SLOWEST_CHARS_PER_S = 10
+"""Slow speech: what a clause whose sound is still being made is taken to last at least."""
 
 
 @dataclass(slots=True)
@@ -10,12 +14,14 @@ class _Clause:
     text: str
     samples: int = 0
     done: bool = False
+    words_heard: int = 0
 
 
 @dataclass(slots=True)
 class ReplyPlayout:
-    """All sample counts at the transport's playout rate."""
+    """All sample counts at the transport's playout rate, `rate_hz`."""
 
+    rate_hz: int
     heard_samples: int = 0
     _clauses: list[_Clause] = field(default_factory=list)
 
@@ -28,14 +34,26 @@ class ReplyPlayout:
     def queued_samples(self) -> int:
         return sum(clause.samples for clause in self._clauses)
 
-    def write(self, text: str) -> None:
-        """The next clause's words; its sound follows."""
-        self._clauses.append(_Clause(text))
+    @property
+    def unheard_ms(self) -> float:
+        """Of what is queued."""
+        return (self.queued_samples - self.heard_samples) * 1000 / self.rate_hz
 
-    def queue(self, clause: int, samples: int, done: bool) -> None:
-        """More sound of clause number `clause`."""
+    def write(self, clause: int, text: str) -> bool:
+        """The next clause's words; its sound follows. False, and nothing done, if it is not the next."""
+        if clause != len(self._clauses):
+            return False
+        self._clauses.append(_Clause(text))
+        return True
+
+    def queue(self, clause: int, samples: int, done: bool) -> bool:
+        """More sound of clause number `clause`; False, and nothing done, if it was not written."""
+        if not 0 <= clause < len(self._clauses):
+            return False
         self._clauses[clause].samples += samples
         self._clauses[clause].done |= done
+        self._count_words()
+        return True
 
     def hear(self, samples: int) -> bool:
         """The caller has now heard `samples` in all; True if that is news. Never runs back or past the queue."""
@@ -43,34 +61,35 @@ class ReplyPlayout:
         if samples <= self.heard_samples:
             return False
         self.heard_samples = samples
+        self._count_words()
         return True
 
     def heard_text(self) -> str:
-        """The words heard: whole clauses, and of the one in the air its words by share of its samples.
-
-        A clause still being synthesised has an unknown length: nothing of it counts until its samples say so, so it
-        is taken as at least as long as speech of its text would be (15 characters a second is slow speech).
-        """
-        left, heard = self.heard_samples, []
+        """The words heard: whole clauses, and of the one in the air its words by share of its samples; never fewer."""
+        heard: list[str] = []
         for clause in self._clauses:
-            if left <= 0:
+            words = clause.text.split(" ")
+            heard += words[: clause.words_heard]
+            if clause.words_heard < len(words):
                 break
-            if clause.done and left >= clause.samples:
-                heard.append(clause.text)
-            else:
-                heard.append(_share(clause.text, left, clause))
-            left -= clause.samples
-        return " ".join(part for part in heard if part)
+        return " ".join(heard)
+
+    def _count_words(self) -> None:
+        start = 0
+        for clause in self._clauses:
+            if self.heard_samples <= 0 or start > self.heard_samples:
+                return
+            heard = self.heard_samples - start
+            clause.words_heard = max(clause.words_heard, _words_within(clause, heard, self.rate_hz))
+            start += clause.samples
 
 
-def _share(text: str, heard: int, clause: _Clause) -> str:
-    """The words whose middle has been heard, each word as long as its letters."""
-    length = clause.samples if clause.done else max(clause.samples, heard) * 2
-    reached = heard / length * (len(text) + 1)
-    words, at = [], 0
-    for word in text.split(" "):
-        if at + len(word) / 2 > reached:
-            break
-        words.append(word)
-        at += len(word) + 1
-    return " ".join(words)
+def _words_within(clause: _Clause, heard: int, rate_hz: int) -> int:
+    """How many of the clause's words have been heard to their middle, each word as long as its letters."""
+    words = clause.text.split(" ")
+    if clause.done and heard >= clause.samples:
+        return len(words)
+    shortest = 0 if clause.done else len(clause.text) * rate_hz // SLOWEST_CHARS_PER_S
+    reached = min(heard, clause.samples) / max(clause.samples, shortest, 1) * (len(clause.text) + 1)
+    middles = accumulate((len(word) + 1 for word in words), initial=0)
+    return sum(at + len(word) / 2 <= reached for at, word in zip(middles, words, strict=False))

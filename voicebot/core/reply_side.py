@@ -6,12 +6,17 @@ fails, is replaced by an apology, is heard, and becomes history.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 from voicebot.core import events as ev
 from voicebot.core.history import History, ToolUse
+from voicebot.core.playout import ReplyPlayout
 from voicebot.core.settings import TurnSettings
 from voicebot.core.talk import Reply, Timers, Turn
+from voicebot.core.text import is_stop
+
+ANSWER_MS = 600
+"""People answer a question up to this long before it has been said to its end."""
 
 
 class ReplySide:
@@ -23,12 +28,29 @@ class ReplySide:
         self.counts: Counter[str] = Counter()
         """drafts, aborted, reused, committed, barge_ins, resumed, reopened, failed, reply_timeouts, ignored, ..."""
         self._timers = Timers()
+        self._notices: deque[str] = deque()
         self._out: list[ev.Command] = []
         self._now = 0.0
         self._ids = 0
         self._rate_hz = 0
         self._turn: Turn | None = None
         self._live: Reply | None = None
+
+    # ---- it begins
+
+    def _make_live(self, reply: Reply, caller: str) -> None:
+        """From here on the reply counts: it may act, it is heard, and it will be in the history."""
+        self.counts["committed"] += 1
+        reply.marks.mark("commit", self._now)
+        reply.exchange = self.history.add(reply.number, caller)
+        reply.exchange.tools = reply.tools
+        self._live = reply
+        self._out += [ev.CommitReply(reply.id), ev.StartPlayout(reply.id)]
+        self._publish_reply(reply)
+        if reply.failed:
+            self._apologize(reply)
+        else:
+            self._watch(reply)
 
     # ---- it grows
 
@@ -45,19 +67,17 @@ class ReplySide:
 
     def _on_clause(self, event: ev.ClauseWritten) -> bool:
         reply = self._find(event.reply)
-        if reply is None:
+        if reply is None or not reply.playout.write(event.clause, event.text):
             return False
         reply.marks.mark("first_clause", self._now)
-        reply.playout.write(event.text)
         self._progress(reply)
         return True
 
     def _on_audio(self, event: ev.AudioQueued) -> bool:
         reply = self._find(event.reply)
-        if reply is None:
+        if reply is None or not reply.playout.queue(event.clause, event.samples, event.done):
             return False
         reply.marks.mark("first_audio", self._now)
-        reply.playout.queue(event.clause, event.samples, event.done)
         self._progress(reply)
         return True
 
@@ -76,11 +96,10 @@ class ReplySide:
         if reply is None:
             return False
         reply.completed = True
-        reply.failed = not reply.playout.text
-        if reply.failed and reply is self._live:
-            self._apologize(reply, self.settings.no_answer)
-        else:
+        if reply.playout.queued_samples:
             self._progress(reply)
+        else:
+            self._fail(reply, can_speak=True)
         return True
 
     def _on_reply_failed(self, event: ev.ReplyFailed) -> bool:
@@ -104,24 +123,34 @@ class ReplySide:
             self._apologize(reply)
         else:
             self._out.append(ev.PublishError(self.settings.apology))
-            self._end_reply(reply, interrupted=False)
+            self._end_reply(reply)
 
-    def _apologize(self, failed: Reply, text: str = "") -> None:
-        """Take the failed reply's place with fixed words, in the same exchange."""
-        assert failed.exchange is not None
+    def _apologize(self, failed: Reply) -> None:
+        """Take the failed reply's place with fixed words, in the same exchange; still silent if it was paused."""
         self._out.append(ev.DropReply(failed.id))
-        reply = Reply(self._next_id(), failed.number, marks=failed.marks, tools=failed.tools, exchange=failed.exchange)
-        reply.acted = failed.acted
-        self._speak(reply, text or self.settings.apology)
+        reply = self._new_reply(failed.number)
+        reply.marks, reply.tools, reply.exchange = failed.marks, failed.tools, failed.exchange
+        self._speak(reply, self.settings.no_answer if failed.completed else self.settings.apology)
+        if failed.paused:
+            self._pause(reply)
 
     def _say(self, text: str) -> None:
         """Speak unasked, as an exchange without a caller's half."""
         number = self._next_id()
-        reply = Reply(self._next_id(), number, exchange=self.history.add(number, ""))
+        reply = self._new_reply(number)
+        reply.exchange = self.history.add(number, "")
         self._speak(reply, text)
 
+    def _on_notice(self, event: ev.NoticeDue) -> bool:
+        self._notices.append(event.text)
+        if len(self._notices) > self.settings.notice_limit:
+            self._out.append(ev.PublishError(f"Not said, too much is waiting: {self._notices.popleft()}"))
+        return True
+
+    def _new_reply(self, number: int) -> Reply:
+        return Reply(self._next_id(), number, ReplyPlayout(self._rate_hz))
+
     def _speak(self, reply: Reply, text: str) -> None:
-        reply.committed = True
         self._live = reply
         self._out += [ev.Speak(reply.id, text), ev.StartPlayout(reply.id)]
         self._watch(reply)
@@ -135,9 +164,8 @@ class ReplySide:
         """Set the time by which something must have come of the live reply."""
         if live.paused:
             return
-        unheard_ms = (live.playout.queued_samples - live.playout.heard_samples) * 1000 / self._rate_hz
         slack_ms = self.settings.playout_slack_ms if live.completed else self.settings.reply_timeout_ms
-        self._set_timer("reply", unheard_ms + slack_ms)
+        self._set_timer("reply", live.playout.unheard_ms + slack_ms)
 
     def _on_playout_started(self, event: ev.PlayoutStarted) -> bool:
         live = self._live
@@ -148,35 +176,43 @@ class ReplySide:
         self._publish_turn(live)
         return True
 
+    def _on_playout_heard(self, event: ev.PlayoutHeard) -> bool:
+        live = self._live
+        if live is None or live.id != event.reply:
+            return False
+        if live.playout.hear(event.heard_samples):
+            self._publish_reply(live)
+        return True
+
     def _on_playout_finished(self, event: ev.PlayoutFinished) -> bool:
         live = self._live
         if live is None or live.id != event.reply or not live.completed:
             return False
-        live.playout.hear(live.playout.queued_samples)
-        self._end_reply(live, interrupted=False)
+        self._end_heard(live)
         return True
 
-    def _end_reply(self, live: Reply, interrupted: bool) -> None:
-        """The live reply is over: what was heard of it becomes history."""
+    def _end_heard(self, live: Reply) -> None:
+        live.playout.hear(live.playout.queued_samples)
+        self._end_reply(live)
+
+    def _end_reply(self, live: Reply) -> None:
+        """The live reply is over: what was heard of it becomes history, and whoever spoke over it has the floor."""
         assert live.exchange is not None
         self._live = None
         self._timers.drop("reply")
         self._out.append(ev.DropReply(live.id))
         live.exchange.bot = live.playout.heard_text()
-        live.exchange.interrupted = interrupted and live.exchange.bot != live.playout.text
+        live.exchange.interrupted = live.exchange.bot != live.playout.text
         self._publish_reply(live, final=True)
         self._publish_turn(live, ended=True)
         if self._turn is not None:
             self._turn.overlaps = False
+            self._timers.drop("verdict")
 
-    def _reply_overdue(self) -> None:
-        live = self._live
-        if live is None:
-            return
+    def _reply_overdue(self, live: Reply) -> None:
         self.counts["reply_timeouts"] += 1
         if live.completed:
-            live.playout.hear(live.playout.queued_samples)
-            self._end_reply(live, interrupted=False)
+            self._end_heard(live)
         elif live.playout.queued_samples:
             self._cut(live)
         else:
@@ -191,7 +227,14 @@ class ReplySide:
 
     def _cut(self, live: Reply) -> None:
         self._out.append(ev.ClearPlayout(live.id))
-        self._end_reply(live, interrupted=True)
+        self._end_reply(live)
+
+    def _may_reopen(self, live: Reply, turn: Turn) -> bool:
+        """`turn` goes on where the live reply's turn was thought to have ended: hardly any of the reply was heard."""
+        heard_ms = live.playout.heard_samples * 1000 / self._rate_hz
+        said_stop = turn.draft_text is not None and is_stop(turn.draft_text)
+        fresh = heard_ms <= self.settings.reopen_ms and not live.acted
+        return fresh and not said_stop and not asks(live)
 
     # ---- it is shown
 
@@ -223,3 +266,9 @@ class ReplySide:
 
     def _set_timer(self, name: str, in_ms: float) -> None:
         self._timers.set(name, self._now + in_ms / 1000)
+
+
+def asks(live: Reply) -> bool:
+    """The reply's closing question has been heard but for its tail: words now are the answer to it."""
+    playout = live.playout
+    return live.completed and playout.text.endswith("?") and playout.unheard_ms <= ANSWER_MS

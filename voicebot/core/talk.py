@@ -10,6 +10,11 @@ from voicebot.core.playout import ReplyPlayout
 from voicebot.core.settings import TurnSettings
 from voicebot.core.text import completeness
 
+DIGIT_WAIT_MS = 1500
+"""After this long without a key, the keys pressed are a turn."""
+MOST_KEYS = 32
+"""Longer than any number that people key in: a card's has 19 digits."""
+
 
 @dataclass(slots=True)
 class Reply:
@@ -21,16 +26,15 @@ class Reply:
     id: int
     number: int
     """The turn that it is published under."""
+    playout: ReplyPlayout
     key: str = ""
     """Its caller's words, normalised: a draft with the same words keeps this reply."""
     marks: TurnMarks = field(default_factory=TurnMarks)
-    playout: ReplyPlayout = field(default_factory=ReplyPlayout)
     tools: list[ToolUse] = field(default_factory=list)
     model: str = ""
     exchange: Exchange | None = None
     turn: Turn | None = None
     """The turn that it answers; None for what the bot says unasked."""
-    committed: bool = False
     acted: bool = False
     """A tool of it changed something: its turn can no longer be taken back."""
     completed: bool = False
@@ -79,6 +83,25 @@ def wait_ms(settings: TurnSettings, end_probability: float) -> float:
     return settings.max_wait_ms - (settings.max_wait_ms - settings.min_wait_ms) * end_probability
 
 
+class Keypad:
+    """DTMF keys that gather until # or a pause; at most MOST_KEYS, further ones are let go."""
+
+    def __init__(self) -> None:
+        self._keys = ""
+
+    def press(self, key: str) -> bool:
+        """False, and nothing done, if it is no key or there are too many."""
+        if key not in tuple("0123456789*ABCD") or len(self._keys) >= MOST_KEYS:
+            return False
+        self._keys += key
+        return True
+
+    def take(self) -> str:
+        """The keys as the words of a turn, "" if none were pressed; begins anew."""
+        keys, self._keys = self._keys, ""
+        return f"I pressed {' '.join(keys)}." if keys else ""
+
+
 class Timers:
     """Named times (monotonic seconds) at which the machine wants to be woken."""
 
@@ -96,12 +119,16 @@ class Timers:
         for name in names:
             self._at.pop(name, None)
 
-    def pop_due(self, now: float) -> list[str]:
-        """The names that are due, earliest first; they are unset."""
-        due = sorted((at, name) for name, at in self._at.items() if at <= now)
-        for _, name in due:
-            del self._at[name]
-        return [name for _, name in due]
+    def due(self, now: float) -> list[str]:
+        """The names that are due, earliest first."""
+        return [name for at, name in sorted((at, name) for name, at in self._at.items()) if at <= now]
+
+    def take(self, name: str, now: float) -> bool:
+        """Unset it if it is due still: a timer that went before it may have dropped or moved it."""
+        if self._at.get(name, now + 1) > now:
+            return False
+        del self._at[name]
+        return True
 
     def clear(self) -> None:
         self._at.clear()

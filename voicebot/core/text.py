@@ -11,17 +11,18 @@ BACKCHANNELS = frozenset(
 """Words with which a listener says "go on". Source: the short feedback forms of the Switchboard dialogue acts."""
 
 _NEVER_LAST = frozenset(
-    """a an the my your his her our their this these some any every to of for from with at in on by into about
+    """a an the my your his her our their this these some any every to of for from with at by into about
     and or but because so if than as is are am was were be can could will would should shall do does did i we they
-    um uh er erm hmm like which who whose where when while please set remind convert calculate times plus minus
+    um uh er erm hmm like which who whose where when while set remind convert calculate times plus minus
     divided multiplied""".split()
 )
 """Words after which an English utterance has hardly ever ended."""
-_WEAK_LAST = frozenset("what how that it its one two you me then also just very really between and's".split())
+_WEAK_LAST = frozenset("what how that it its one two you me then also just very really between please on in".split())
 
-_SENTENCE_END = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+")
-_CLAUSE_END = re.compile(r"[,;:—–][\"')\]]*(?=\s)")
-_ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|e\.g|i\.e|no|[a-z])\.|\d\.)$", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
+_CLAUSE_END = re.compile(r"[,;:—–][\"'”’)\]]*(?=\s)")
+_ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|e\.g|i\.e|[a-z])|^\s*\d+)\.$", re.IGNORECASE)
+"""A full stop that ends no sentence; the last kind numbers a list's item."""
 FIRST_CLAUSE_WORDS = 2
 LATER_CLAUSE_WORDS = 6
 LONGEST_CLAUSE_CHARS = 240
@@ -56,7 +57,8 @@ def speakable(text: str) -> str:
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"https?://\S+", " ", text)
     text = re.sub(r"^\s*(?:[-*•]|#{1,6}|>)\s+", "", text, flags=re.MULTILINE)
-    text = re.sub(r"[*_`~#|<>]+", " ", text)
+    text = re.sub(r"[*`~]+|\b_+|_+\b", "", text)
+    text = re.sub(r"[_#|<>]+", " ", text)
     text = re.sub(r"[^\w\s.,;:!?'\"()$€£%&+=/@°…—–-]", " ", text)
     return " ".join(text.split())
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 from voicebot.core.events import Command, Event, WindowHeard
 from voicebot.core.settings import TurnSettings
@@ -20,7 +21,10 @@ from voicebot.core.turn import TurnMachine
 from voicebot.errors import ProtocolError
 
 SCHEMA = 1
+_hints = cache(get_type_hints)
+_WINDOW_FIELDS = ("stop_sample", "speech_probability", "heard_samples")
 _EVENTS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
+_JSON_TYPES: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +61,37 @@ def _dump(entry: dict[str, Any]) -> str:
 
 
 def _parse(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(lines, start=1):
+    """Every line with its number; a broken last one is where a killed server stopped writing."""
+    rest = iter(lines)
+    for number, line in enumerate(rest, start=1):
         try:
             entry = json.loads(line)
         except ValueError as error:
+            if number > 1 and next(rest, None) is None:
+                return
             raise ProtocolError(f"trace line {number} is not JSON ({error}): {line[:80]!r}") from None
         if not isinstance(entry, dict):
             raise ProtocolError(f"trace line {number} is not an object: {line[:80]!r}")
         yield number, entry
 
 
+def _checked(kind: Any, fields: dict[str, Any]) -> Any:
+    """Raises: TypeError, for unknown or missing fields, and where a plain value is of another type."""
+    for name, hint in _hints(kind).items():
+        if name in fields and hint in _JSON_TYPES and type(fields[name]) not in _JSON_TYPES[hint]:
+            raise TypeError(f"{name} is {fields[name]!r}, not {hint.__name__}")
+    return kind(**fields)
+
+
 def _event(entry: dict[str, Any], line: int) -> tuple[Event, float]:
     try:
         if "w" in entry:
-            now, stop_sample, probability, heard = entry["w"]
-            return WindowHeard(stop_sample, probability, heard), now
-        fields = {key: value for key, value in entry.items() if key not in ("now", "event")}
-        return _EVENTS[entry["event"]](**fields), entry["now"]
+            now, *values = entry["w"]
+            kind, fields = WindowHeard, dict(zip(_WINDOW_FIELDS, values, strict=True))
+        else:
+            now, kind = entry["now"], _EVENTS[entry["event"]]
+            fields = {key: value for key, value in entry.items() if key not in ("now", "event")}
+        return _checked(kind, fields), float(now)
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"trace line {line} is no event that this version knows: {error!r}") from None
 
@@ -82,7 +100,7 @@ def _machine(line: int, header: dict[str, Any]) -> TurnMachine:
     if header.get("trace") != SCHEMA:
         raise ProtocolError(f"trace line {line}: schema {header.get('trace')!r} is not {SCHEMA}; not a voicebot trace?")
     try:
-        return TurnMachine(TurnSettings(**header["settings"]))
+        return TurnMachine(_checked(TurnSettings, header["settings"]))
     except (KeyError, TypeError) as error:
         raise ProtocolError(f"trace line {line}: settings do not fit this version: {error}") from None
 
@@ -102,6 +120,8 @@ def replay(lines: Iterable[str]) -> Difference | None:
     recorded: list[str] = []
     for number, entry in entries:
         if "command" in entry:
+            if step is None:
+                raise ProtocolError(f"trace line {number}: a command before any event")
             recorded.append(_dump(entry))
             continue
         if difference := _compare(step, recorded):

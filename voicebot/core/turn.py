@@ -16,19 +16,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from voicebot.core import events as ev
 from voicebot.core.endpoint import Endpointer, SoftEnded, SpeechResumed, SpeechStarted
-from voicebot.core.reply_side import ReplySide
+from voicebot.core.reply_side import ReplySide, asks
 from voicebot.core.settings import TurnSettings
-from voicebot.core.talk import Reply, Timers, Turn, wait_ms
+from voicebot.core.talk import DIGIT_WAIT_MS, Keypad, Reply, Turn, wait_ms
 from voicebot.core.text import is_backchannel, is_stop, normalize
-
-DIGIT_WAIT_S = 1.5
-"""After this long without a key, the keys pressed are a turn."""
 
 
 class TurnMachine(ReplySide):
@@ -37,11 +33,10 @@ class TurnMachine(ReplySide):
     def __init__(self, settings: TurnSettings) -> None:
         super().__init__(settings)
         self._endpoint = Endpointer(settings)
-        self._notices: deque[str] = deque()
-        self._digits = ""
+        self._keypad = Keypad()
         self._deaf = False
         self._ended = False
-        self._state: ev.State = "listening"
+        self._state: ev.State | None = None
         self._handlers: dict[type[Any], Callable[[Any], bool]] = {
             ev.CallStarted: self._on_started,
             ev.WindowHeard: self._on_window,
@@ -56,6 +51,7 @@ class TurnMachine(ReplySide):
             ev.ReplyCompleted: self._on_completed,
             ev.ReplyFailed: self._on_reply_failed,
             ev.PlayoutStarted: self._on_playout_started,
+            ev.PlayoutHeard: self._on_playout_heard,
             ev.PlayoutFinished: self._on_playout_finished,
             ev.NoticeDue: self._on_notice,
             ev.TextTyped: self._on_typed,
@@ -76,17 +72,21 @@ class TurnMachine(ReplySide):
     def step(self, event: ev.Event, now: float) -> list[ev.Command]:
         """What is to be done about `event`, in order. `now`: monotonic seconds, never earlier than before."""
         self._now, self._out = now, []
-        if self._ended or not self._handlers[type(event)](event):
+        if not self._is_timely(event) or not self._handlers[type(event)](event):
             self.counts["ignored"] += 1
-        if not self._ended:
+        elif not self._ended:
             self._settle()
         return self._out
+
+    def _is_timely(self, event: ev.Event) -> bool:
+        """A call begins once, with CallStarted, and nothing happens after its end."""
+        if isinstance(event, ev.CallEnded):
+            return not self._ended
+        return not self._ended and isinstance(event, ev.CallStarted) != bool(self._rate_hz)
 
     # ---- the caller's speech
 
     def _on_started(self, event: ev.CallStarted) -> bool:
-        if self._rate_hz:
-            return False
         self._rate_hz = event.playout_rate_hz
         if self.settings.call_limit_ms:
             self._set_timer("call", self.settings.call_limit_ms)
@@ -156,18 +156,27 @@ class TurnMachine(ReplySide):
         if turn is None or turn.draft != event.draft or turn.draft_text is not None:
             return False
         self._timers.drop("draft")
-        turn.draft_text = event.text.strip()
+        turn.draft_text = event.text.strip() if normalize(event.text) else ""
         turn.marks.mark("stt_end", self._now)
         if turn.overlaps:
-            if is_backchannel(turn.draft_text):
+            if not self._takes_floor(turn.draft_text):
                 self._resume(turn)
                 return True
             self._yield_floor(turn)
+        if is_stop(turn.draft_text):
+            turn.prefix = ""
         if turn.words:
             self._publish_transcript(turn, turn.words)
             self._draft_reply(turn)
+        else:
+            self._drop_held(turn)
         self._try_commit(turn)
         return True
+
+    def _takes_floor(self, text: str) -> bool:
+        """Words do; a listener's noises only where the bot was asking."""
+        assert self._live is not None
+        return not is_backchannel(text) or (bool(text) and asks(self._live))
 
     def _on_draft_failed(self, event: ev.DraftFailed) -> bool:
         turn = self._turn
@@ -202,14 +211,20 @@ class TurnMachine(ReplySide):
                 self.counts["reused"] += 1
                 turn.reply.marks = turn.marks
                 return
-            self._out.append(ev.DropReply(turn.reply.id))
-        reply = turn.reply = Reply(self._next_id(), turn.number, key=key, marks=turn.marks, turn=turn)
+            self._drop_held(turn)
+        reply = turn.reply = self._new_reply(turn.number)
+        reply.key, reply.marks, reply.turn = key, turn.marks, turn
         turn.marks.forget("first_clause", "first_audio")
         turn.marks.remark("llm_begin", self._now)
         self._out.append(ev.BeginReply(reply.id, turn.number, turn.words))
 
+    def _drop_held(self, turn: Turn) -> None:
+        if turn.reply is not None:
+            self._out.append(ev.DropReply(turn.reply.id))
+            turn.reply = None
+
     def _try_commit(self, turn: Turn) -> None:
-        if self._turn is not turn or turn.overlaps or turn.draft_text is None:
+        if turn.overlaps or turn.draft_text is None:
             return
         silence = float("inf") if self._deaf else self._endpoint.silence_ms
         if silence < wait_ms(self.settings, turn.end_probability()):
@@ -227,21 +242,6 @@ class TurnMachine(ReplySide):
         self._publish_transcript(turn, turn.words, final=True)
         self._make_live(reply, turn.words)
 
-    def _make_live(self, reply: Reply, caller: str) -> None:
-        """From here on the reply counts: it may act, it is heard, and it will be in the history."""
-        self.counts["committed"] += 1
-        reply.marks.mark("commit", self._now)
-        reply.exchange = self.history.add(reply.number, caller)
-        reply.exchange.tools = reply.tools
-        reply.committed = True
-        self._live = reply
-        self._out += [ev.CommitReply(reply.id), ev.StartPlayout(reply.id)]
-        self._publish_reply(reply)
-        if reply.failed:
-            self._apologize(reply)
-        else:
-            self._watch(reply)
-
     def _close_turn(self, turn: Turn) -> None:
         self._turn = None
         self._endpoint.reset()
@@ -252,8 +252,7 @@ class TurnMachine(ReplySide):
         """It was no turn: nothing of it remains but its trace."""
         if turn.draft is not None and turn.draft_text is None:
             self._out.append(ev.AbortDraft(turn.draft, turn.id))
-        if turn.reply is not None:
-            self._out.append(ev.DropReply(turn.reply.id))
+        self._drop_held(turn)
         if turn.shown:
             self._publish_transcript(turn, "", final=True)
         self._close_turn(turn)
@@ -262,42 +261,25 @@ class TurnMachine(ReplySide):
 
     def _resume(self, turn: Turn) -> None:
         """The sound over the bot was none that takes the floor."""
+        assert self._live is not None
         self._drop_turn(turn)
         self.counts["resumed"] += 1
-        if self._live is not None:
-            self._live.paused = False
-            self._out.append(ev.ResumePlayout(self._live.id))
-            self._watch(self._live)
+        self._live.paused = False
+        self._out.append(ev.ResumePlayout(self._live.id))
+        self._watch(self._live)
 
     def _yield_floor(self, turn: Turn) -> None:
         """The caller interrupts: the live reply ends here, or its turn is reopened if hardly any of it was heard."""
-        turn.overlaps = False
-        self._timers.drop("verdict")
         live = self._live
-        if live is None:
-            return
+        assert live is not None
         self.counts["barge_ins"] += 1
-        if self._may_reopen(live, turn):
-            assert live.turn is not None
+        self._cut(live)
+        if live.turn is not None and self._may_reopen(live, turn):
             self.counts["reopened"] += 1
             turn.number, turn.prefix = live.number, live.turn.words
-            self._cut(live)
             self.history.remove(live.number)
-        else:
-            self._cut(live)
-
-    def _may_reopen(self, live: Reply, turn: Turn) -> bool:
-        heard_ms = live.playout.heard_samples * 1000 / self._rate_hz
-        said_stop = turn.draft_text is not None and is_stop(turn.draft_text)
-        return live.turn is not None and not live.acted and heard_ms <= self.settings.reopen_ms and not said_stop
 
     # ---- words from elsewhere
-
-    def _on_notice(self, event: ev.NoticeDue) -> bool:
-        self._notices.append(event.text)
-        if len(self._notices) > self.settings.notice_limit:
-            self._out.append(ev.PublishError(f"Not said, too much is waiting: {self._notices.popleft()}"))
-        return True
 
     def _on_typed(self, event: ev.TextTyped) -> bool:
         text = event.text.strip()
@@ -319,46 +301,45 @@ class TurnMachine(ReplySide):
 
     def _on_digit(self, event: ev.DigitPressed) -> bool:
         """Keys gather until # or a pause; then they are a turn."""
-        self._timers.drop("digits")
-        if event.digit != "#":
-            self._digits += event.digit
-            self._set_timer("digits", DIGIT_WAIT_S * 1000)
-            return True
-        return self._enter_digits()
+        if event.digit == "#":
+            return self._enter_digits()
+        pressed = self._keypad.press(event.digit)
+        if pressed:
+            self._set_timer("digits", DIGIT_WAIT_MS)
+        return pressed
 
     def _enter_digits(self) -> bool:
-        digits, self._digits = self._digits, ""
-        return self._on_typed(ev.TextTyped(f"I pressed {' '.join(digits)}.")) if digits else False
+        self._timers.drop("digits")
+        return self._on_typed(ev.TextTyped(self._keypad.take()))
 
     # ---- time
 
     def _on_deadline(self, _event: ev.DeadlinePassed) -> bool:
-        due = self._timers.pop_due(self._now)
+        due = self._timers.due(self._now)
         for name in due:
-            if not self._ended:
+            if self._timers.take(name, self._now):
                 self._on_timer(name)
         return bool(due)
 
     def _on_timer(self, name: str) -> None:
         match name:
             case "draft" | "verdict":
-                if self._turn is not None:
-                    self.counts["draft_timeouts"] += 1
-                    self._lose_draft(self._turn)
+                assert self._turn is not None, "the timer is dropped with the turn"
+                self.counts["draft_timeouts"] += 1
+                self._lose_draft(self._turn)
             case "media":
-                self._media_gap()
+                assert self._turn is not None, "the timer is dropped with the turn"
+                self._media_gap(self._turn)
             case "reply":
-                self._reply_overdue()
+                assert self._live is not None, "the timer is dropped with the reply"
+                self._reply_overdue(self._live)
             case "digits":
                 self._enter_digits()
-            case "idle" | "call":
+            case _:
                 self._out.append(ev.EndCall(f"{name} limit reached"))
 
-    def _media_gap(self) -> None:
+    def _media_gap(self, turn: Turn) -> None:
         """No windows come: silence as far as the open turn is concerned."""
-        turn = self._turn
-        if turn is None:
-            return
         self._deaf = True
         edge = self._endpoint.cut()
         if edge is not None:
