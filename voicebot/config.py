@@ -78,6 +78,7 @@ class TurnConfig(Section):
     min_wait_ms: int = Field(default=_TURN.min_wait_ms, ge=32)
     max_wait_ms: int = Field(default=_TURN.max_wait_ms, ge=32)
     interrupt_ms: int = Field(default=_TURN.interrupt_ms, ge=32)
+    overlap_confidence: float = Field(default=_TURN.overlap_confidence, ge=0, le=1)
     reopen_ms: int = Field(default=_TURN.reopen_ms, ge=0)
     verdict_ms: int = Field(default=_TURN.verdict_ms, ge=0)
     unheard_ms: int = Field(default=_TURN.unheard_ms, ge=0)

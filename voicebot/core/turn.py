@@ -159,7 +159,7 @@ class TurnMachine(ReplySide):
         turn.draft_text = event.text.strip() if normalize(event.text) else ""
         turn.marks.mark("stt_end", self._now)
         if turn.overlaps:
-            if not self._takes_floor(turn.draft_text):
+            if not self._takes_floor(turn.draft_text, event.confidence):
                 self._resume(turn)
                 return True
             self._yield_floor(turn)
@@ -173,9 +173,11 @@ class TurnMachine(ReplySide):
         self._try_commit(turn)
         return True
 
-    def _takes_floor(self, text: str) -> bool:
-        """Words do; a listener's noises only where the bot was asking."""
+    def _takes_floor(self, text: str, confidence: float) -> bool:
+        """Words do, where the recogniser is sure of them; a listener's noises only where the bot was asking."""
         assert self._live is not None
+        if confidence < self.settings.overlap_confidence:
+            return False
         return not is_backchannel(text) or (bool(text) and asks(self._live))
 
     def _on_draft_failed(self, event: ev.DraftFailed) -> bool:
