@@ -180,7 +180,7 @@ class Lane(Generic[EngineT]):
                 value, error = job.work(job.cancel), None
             except EngineError as known:
                 value, error = None, known
-            except Exception as foreign:
+            except Exception as foreign:  # noqa: BLE001 - a driver's bug is one job's failure
                 value, error = None, EngineError(f"{self.engine.name} failed: {type(foreign).__name__}: {foreign}")
                 error.__cause__ = foreign
             job.deliver(value, error)

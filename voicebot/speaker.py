@@ -78,7 +78,7 @@ class Speaker:
         self._tracks.setdefault(reply, _Track())
 
     def pause(self, reply: int) -> None:
-        """Silence now; what the far end gave up unplayed is taken back into the queue, what it keeps counts as heard."""
+        """Silence now; what the far end gave up unplayed goes back into the queue, what it keeps counts as heard."""
         if reply != self._live or self._paused:
             return
         self._paused = True
@@ -92,9 +92,8 @@ class Speaker:
 
     def clear(self, reply: int) -> None:
         """Silence now, and forget the reply."""
-        if reply == self._live:
-            if not self._paused:
-                self._transport.clear()
+        if reply == self._live and not self._paused:
+            self._transport.clear()
         self.drop(reply)
 
     def drop(self, reply: int) -> None:

@@ -20,7 +20,7 @@ def samples(ms: float) -> int:
 
 
 class Script:
-    """`now` (seconds) moves only by `speak`, `quiet` and `wait`; due deadlines are stepped exactly when they are due."""
+    """`now` (seconds) moves only by `speak`, `quiet` and `wait`; deadlines are stepped exactly when they are due."""
 
     def __init__(self, started: bool = True, **settings: Any) -> None:
         self.settings = TurnSettings(**settings)
@@ -60,7 +60,7 @@ class Script:
         self._until(self.now + ms / 1000)
 
     def _until(self, then: float) -> None:
-        while (due := self.machine.deadline) is not None and due <= then:
+        while (due := self.machine.deadline) is not None and due <= then + 1e-9:
             self.now = max(self.now, due)
             self.feed(ev.DeadlinePassed())
         self.now = round(then, 6)

@@ -288,3 +288,22 @@ def test_a_reply_that_completes_while_paused_is_watched_once_it_goes_on() -> Non
     talk.quiet(64)
     talk.transcribe("okay")
     assert talk.due_in_ms() == 7000
+
+
+def test_words_that_the_recogniser_is_unsure_of_do_not_take_the_floor() -> None:
+    talk = story()
+    talk.speak(320)
+    talk.quiet(64)
+    talk.feed(ev.DraftTranscribed(talk.draft, "hub bub", confidence=talk.settings.overlap_confidence - 0.01))
+    assert talk.all(ev.ResumePlayout) == [ev.ResumePlayout(3)]
+
+
+def test_what_was_heard_between_two_windows_counts() -> None:
+    talk = story(heard_ms=0)
+    talk.feed(ev.PlayoutHeard(9, 32_000))
+    assert talk.machine.counts["ignored"] == 1
+    talk.feed(ev.PlayoutHeard(3, 32_000))
+    assert talk.all(ev.PublishReply)[-1].heard == "once upon a time"
+    assert talk.feed(ev.PlayoutHeard(3, 32_000)) == []
+    talk.feed(ev.CallEnded("hung up"))
+    assert talk.said == [("tell me a story", "once upon a time")]

@@ -115,7 +115,7 @@ def test_a_reply_that_fails_while_heard_ends_after_what_is_queued() -> None:
     assert talk.due_in_ms() == 1100 + 3000
     talk.finish()
     talk.expect(ev.DropReply(3))
-    assert talk.said == [("hello", "Once upon")]
+    assert talk.said == [("hello", "Once upon a")]
     assert talk.all(ev.PublishReply)[-1].interrupted
     assert talk.all(ev.PublishTurn)[-1].interrupted
 

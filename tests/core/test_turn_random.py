@@ -33,6 +33,7 @@ STEPS = st.one_of(
     st.tuples(st.just("reply failed"), PICK, st.sampled_from(["llm", "tts"])),
     st.tuples(st.just("playout started"), PICK),
     st.tuples(st.just("playout finished"), PICK),
+    st.tuples(st.just("playout heard"), PICK, st.integers(0, 50_000)),
     st.tuples(st.just("notice"), WORDS),
     st.tuples(st.just("typed"), WORDS),
     st.tuples(st.just("key"), st.sampled_from("1#x")),
@@ -83,6 +84,8 @@ def event_of(talk: Script, name: str, *args: Any) -> ev.Event:
             return ev.ReplyCompleted(number)
         case "reply failed":
             return ev.ReplyFailed(number, *rest, "broken")
+        case "playout heard":
+            return ev.PlayoutHeard(number, *rest)
         case "playout started":
             return ev.PlayoutStarted(number)
     return ev.PlayoutFinished(number)
@@ -105,7 +108,7 @@ def play(steps: list[Any], **options: Any) -> Script:
     return talk
 
 
-random_calls = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+random_calls = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @random_calls

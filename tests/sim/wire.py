@@ -32,6 +32,8 @@ class SimWire:
         self.state = "listening"
         self.volumes: list[int] = []
         self.closed = False
+        self.mute = False
+        """Whether the caller has no microphone: nothing at all is sent up."""
         self.breaks = True
         """Whether the caller's packets are lost and bunched now and then."""
         self._rng = rng
@@ -137,7 +139,7 @@ class SimWire:
     def _send_up(self, session: Session) -> None:
         now = self._loop.time()
         frame = self.to_say.popleft() if self.to_say else silence(UP_FRAME)
-        if now < self._gap_until:
+        if self.mute or now < self._gap_until:
             return
         self._held.append(frame)
         if now < self._burst_until:

@@ -15,7 +15,7 @@ SCHEDULED_LIMIT = 50
 
 @dataclass(slots=True)
 class Agenda:
-    """One call's. Implements `brain.tools.ToolContext`. What is due is said through `notify`; all ends with the call."""
+    """One call's; a `brain.tools.ToolContext`. What is due is said through `notify`; all ends with the call."""
 
     notify: Callable[[str], None]
     last_words: Callable[[], str]

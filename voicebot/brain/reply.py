@@ -2,8 +2,8 @@
 
     llm lane --text--> ClauseSplitter --clause queue (at most CLAUSES_AHEAD)--> tts lane --PCM--> the call's speaker
 
-Until its turn is committed a reply is a draft: it may write clauses and voice the FIRST of them, and run tools that only
-look something up; the second clause and tools that act wait for `commit`.
+Until its turn is committed a reply is a draft: it may write clauses and voice the FIRST of them, and run tools that
+only look something up; the second clause and tools that act wait for `commit`.
 Sees engines only through `engines.base`.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class ReplySettings:
     """How replies are made. `system_prompt` may be "" for a model that has its job in its weights."""
 
     system_prompt: str = ""
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 class Sink(Protocol):

@@ -11,7 +11,8 @@ from voicebot.brain.tools_numbers import number_words, parse_number, spoken
 _UNITS = {"second": 1, "sec": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "hr": 3600, "h": 3600,
           "day": 86400, "week": 604800, "fortnight": 1209600, "month": 2629800, "year": 31557600}  # fmt: skip
 _EDGES = re.compile(
-    r"^(?:for|in|about|after|another|exactly|around|of|like|just|only|a timer (?:for|of)) |"
+    r"^(?:for(?! (?:second|minute|hour|day|sec|min))|in|"
+    r"about|after|another|exactly|around|of|like|just|only|a timer (?:for|of)) |"
     r" (?:from now|from today|starting now|from this moment|please|exactly|long|time|timer|hence|later|or so|up|flat)$"
 )
 _GLUED = re.compile(r"(\d)([a-z])")

@@ -13,7 +13,7 @@ from math import isqrt, sqrt
 
 from voicebot.brain.tools_numbers import parse_number
 
-LARGEST = 10**15
+LARGEST = 10**15 - 1
 """Beyond this a result is refused: nobody follows longer numbers by ear."""
 MAX_EXPONENT = 64
 MAX_CHARACTERS = 200

@@ -71,9 +71,7 @@ class Turn:
         return " ".join(part for part in (self.prefix, self.draft_text) if part)
 
     def end_probability(self) -> float:
-        """P(the caller has finished), fused from words and audio; 0 while nothing is known."""
-        if self.draft_text is None:
-            return self.audio_end or 0.0
+        """P(the caller has finished), fused from the draft's words and its audio."""
         by_text = completeness(self.words)
         return by_text if self.audio_end is None else (by_text + self.audio_end) / 2
 

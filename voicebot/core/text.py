@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import re
 
-BACKCHANNELS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+BACKCHANNELS = _words(
     """mm mhm mm-hm mm-hmm mmhmm mm hm hmm hm uh-huh uh huh huh ah aha oh ok okay yeah yep yup yes right sure
-    i see got it good great nice cool really wow all right alright""".split()
+    i see got it good great nice cool really wow all right alright"""
 )
 """Words with which a listener says "go on". Source: the short feedback forms of the Switchboard dialogue acts."""
 
-_NEVER_LAST = frozenset(
+_NEVER_LAST = _words(
     """a an the my your his her our their this these some any every to of for from with at by into about
     and or but because so if than as is are am was were be can could will would should shall do does did i we they
     um uh er erm hmm like which who whose where when while set remind convert calculate times plus minus
-    divided multiplied""".split()
+    divided multiplied"""
 )
 """Words after which an English utterance has hardly ever ended."""
-_WEAK_LAST = frozenset("what how that it its one two you me then also just very really between please on in".split())
+_WEAK_LAST = _words("what how that it its one two you me then also just very really between please on in")
 
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’)\]]*(?=\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|e\.g|i\.e|[a-z])|^\s*\d+)\.$", re.IGNORECASE)
 """A full stop that ends no sentence; the last kind numbers a list's item."""
+_PLAIN_QUOTES = str.maketrans("‘’“”", "''\"\"")
 FIRST_CLAUSE_WORDS = 2
 LATER_CLAUSE_WORDS = 6
 LONGEST_CLAUSE_CHARS = 240
@@ -53,6 +59,7 @@ def completeness(text: str) -> float:
 
 def speakable(text: str) -> str:
     """Text without what a voice cannot say: markdown, links, code marks, emoji; white space folded."""
+    text = text.translate(_PLAIN_QUOTES)
     text = re.sub(r"```.*?```", " ", text, flags=re.DOTALL)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"https?://\S+", " ", text)

@@ -137,9 +137,9 @@ class TurnMachine(ReplySide):
 
     def _abort_draft(self, turn: Turn) -> None:
         """The caller goes on. The held reply stays until the new words are known: they may be the same."""
-        if turn.draft is not None:
-            self.counts["aborted"] += 1
-            self._out.append(ev.AbortDraft(turn.draft, turn.id))
+        assert turn.draft is not None
+        self.counts["aborted"] += 1
+        self._out.append(ev.AbortDraft(turn.draft, turn.id))
         turn.draft = turn.draft_text = turn.audio_end = None
         self._timers.drop("draft", "verdict")
 
@@ -176,9 +176,8 @@ class TurnMachine(ReplySide):
     def _takes_floor(self, text: str, confidence: float) -> bool:
         """Words do, where the recogniser is sure of them; a listener's noises only where the bot was asking."""
         assert self._live is not None
-        if confidence < self.settings.overlap_confidence:
-            return False
-        return not is_backchannel(text) or (bool(text) and asks(self._live))
+        takes = not is_backchannel(text) or (bool(text) and asks(self._live))
+        return takes and confidence >= self.settings.overlap_confidence
 
     def _on_draft_failed(self, event: ev.DraftFailed) -> bool:
         turn = self._turn

@@ -50,10 +50,11 @@ FAMILIES = (
 CUES = {
     "word meanings": ("mean", "defin"), "spelling": ("spell",), "translations": (" say ", "translat", " in "),
     "songs": ("song", "sang", "play"), "music": ("song", "play", "sing"), "phone calls": ("call", "phone", "dial"),
-    "text messages": ("text", "messag"), "home devices": ("turn", "light", "lock", "set ", "dim"), "rides": ("taxi", "uber"),
-    "recipes": ("make", "cook", "bake"), "cooking": ("cook", "bake", "boil", "roast"), "dice": ("die",), "calories": ("calor",),
-    "directions": ("get to", "navigat", "way to"), "distances": ("far", "long", "get to"), "calendars": ("meeting", "schedule"),
-    "locations": ("where",), "orders": ("buy", "order"), "to do lists": ("todo",), "bank accounts": ("bank", "account"),
+    "text messages": ("text", "messag"), "home devices": ("turn", "light", "lock", "set ", "dim"),
+    "rides": ("taxi", "uber"), "recipes": ("make", "cook", "bake"), "cooking": ("cook", "bake", "boil", "roast"),
+    "dice": ("die",), "calories": ("calor",), "directions": ("get to", "navigat", "way to"),
+    "distances": ("far", "long", "get to"), "calendars": ("meeting", "schedule"), "locations": ("where",),
+    "orders": ("buy", "order"), "to do lists": ("todo",), "bank accounts": ("bank", "account"),
 }  # fmt: skip
 """Words of the caller that call for a topic without naming it."""
 MAX_WORDS = 32
@@ -106,7 +107,7 @@ class Model:
         create: Any = self.llama.create_chat_completion  # its message types are narrower than what it takes
         got = create(messages, temperature=0.0, max_tokens=80, logprobs=True, top_logprobs=1)
         choice = got["choices"][0]
-        scores = tuple(item["logprob"] for item in (choice["logprobs"] or {}).get("content") or ())
+        scores = tuple(float(item["logprob"]) for item in (choice["logprobs"] or {}).get("content") or ())
         return parsed(choice["message"]["content"] or "", choice["finish_reason"], scores)
 
 
@@ -184,7 +185,7 @@ class Score:
 
 
 def generated(model: Model, count: int, seed: int, clean: bool) -> tuple[Score, Score, list[Answer]]:
-    """Held-out dialogues: scores of tool calls and of questions back, and of replies."""
+    """Held-out dialogues: scores of tool calls and of questions back, and all answers."""
     generator = Generator(Random(seed), held_out=True, clean=clean)
     tools, replies, answers = Score(), Score(), []
     while sum(tools.total.values()) < count:
@@ -273,7 +274,8 @@ def clinc_replies(model: Model, path: Path, limit: int, seed: int) -> tuple[Scor
     for item in chosen:
         answer = model.answer([{"role": "user", "content": item.text}])
         problem = fault(answer, item.act, item.text, item.detail)
-        faults[problem.split(" as ")[0]] += bool(problem)
+        if problem:
+            faults[problem.split(" as ")[0]] += 1
         kind = "oos" if item.intent == "oos" else "topic" if item.act == "topic" else "talk"
         score.add(kind, not problem, item.text, f"{item.act} {item.detail} ({problem})", answer)
     return score, faults
@@ -301,7 +303,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "bytes": options.model.stat().st_size,
         "generated": tools.figures(options.examples),
         "generated_without_noise": clean_tools.figures(options.examples),
-        "generated_replies": replies.figures(options.examples),
+        "generated_questions_back": replies.figures(options.examples),
         "clinc_tools": clinc_tools(model).figures(options.examples),
         "certainty": certainty(answers),
     }

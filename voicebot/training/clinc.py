@@ -58,6 +58,11 @@ TOPIC_REPLIES = ("I cannot help with {topic}, sorry.", "Sorry, I know too little
                  "That is beyond me. I cannot help with {topic}.")  # fmt: skip
 
 
+OUT_OF_SCOPE_COPIES = 12
+"""The 100 training utterances that are out of every scope would drown among 14,000 others."""
+PLAIN_REPLIES = ("I cannot do that yet, sorry.", "Sorry, that is more than I know.", "That is beyond what I know.")
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """One human utterance: `act` is a tool's name, "ask" plus a tool, a kind of talk, or "topic" plus its words."""
@@ -81,7 +86,8 @@ def load_talk(path: Path, part: str) -> list[Said]:
     """Utterances of the other intents and of none, from the data set's own JSON file."""
     rows = json.loads(path.read_text("utf-8"))
     said = []
-    for text, intent in rows[part] + rows[f"oos_{part}"]:
+    copies = OUT_OF_SCOPE_COPIES if part == "train" else 1
+    for text, intent in rows[part] + rows[f"oos_{part}"] * copies:
         if intent in TOOL_INTENTS:
             continue
         if intent in TALK:
@@ -93,6 +99,9 @@ def load_talk(path: Path, part: str) -> list[Said]:
     return said
 
 
-def topic_reply(topic: str, rng: Random) -> str:
-    reply = rng.choices(TOPIC_REPLIES, (12, 2, 1 if topic.endswith("s") else 0, 1))[0]
-    return reply.format(topic=topic)
+def topic_reply(topic: str, said: str, rng: Random) -> str:
+    """A refusal that names the topic only where the caller's words do: a topic that is guessed is often wrong."""
+    stems = {word[:4] for word in said.lower().split()}
+    if not any(word[:4] in stems for word in topic.split()):
+        return rng.choices(PLAIN_REPLIES, (6, 1, 1))[0]
+    return rng.choices(TOPIC_REPLIES, (12, 2, 1 if topic.endswith("s") else 0, 1))[0].format(topic=topic)

@@ -12,7 +12,7 @@ from random import Random
 from voicebot.brain.tools import TOOLS
 from voicebot.training import clinc, noise
 from voicebot.training.chat import Turn
-from voicebot.training.grammar import Piece, Section, expand, pick, read_sections
+from voicebot.training.grammar import Piece, Section, expand, lines_of, pick, read_sections
 from voicebot.training.history import spoken_result
 from voicebot.training.slots import Slots
 
@@ -71,7 +71,8 @@ class Generator:
         self.clean = clean
         self.held_out = held_out
         sections = [section for name in FILES for section in read_sections(name)]
-        self.groups = {group: _in_group(sections, group) for group in ACT_WEIGHTS}
+        sections = [section for section in sections if lines_of(section, held_out)]
+        self.groups = {group: found for group in ACT_WEIGHTS if (found := _in_group(sections, group))}
         self.replies = {section.act: section.replies for section in sections if section.replies}
         self.said_tools = [item for item in said or [] if item.act in TOOLS or item.act == "ask"]
         self.said_other = [item for item in said or [] if item.act not in TOOLS and item.act != "ask"]
@@ -93,14 +94,14 @@ class Generator:
         if self.rng.random() > 0.12 or turn.reply.endswith("?"):
             return turn
         words = turn.reply.split()
-        cut = " ".join(words[: self.rng.randrange(len(words))])
+        cut = " ".join(words[: self.rng.randint(1, len(words))])
         return replace(turn, reply=cut + self.rng.choice(("", "", "...", " —")), learn=bool(turn.tool))
 
     def exchange(self, before: list[Turn]) -> list[Turn]:
         """One exchange, or two when something had to be asked back."""
         if self.said_other and self.rng.random() < HUMAN_SHARE:
             return self._from_human(before)
-        group = self.rng.choices(list(ACT_WEIGHTS), list(ACT_WEIGHTS.values()))[0]
+        group = self.rng.choices(list(self.groups), [ACT_WEIGHTS[group] for group in self.groups])[0]
         return self.pattern_exchange(group, before)
 
     def pattern_exchange(self, group: str, before: list[Turn]) -> list[Turn]:
@@ -147,7 +148,11 @@ class Generator:
             return self._human_tool(self.rng.choice(self.said_tools))
         item = self.rng.choice(self.said_other)
         text = self._restyled(item.text)
-        reply = clinc.topic_reply(item.detail, self.rng) if item.act == "topic" else self._reply(item.act, "", before)
+        reply = (
+            clinc.topic_reply(item.detail, item.text, self.rng)
+            if item.act == "topic"
+            else self._reply(item.act, "", before)
+        )
         return [Turn(text, reply)]
 
     def _human_tool(self, item: clinc.Said) -> list[Turn]:

@@ -104,10 +104,17 @@ def _measure(notes: tuple[str, ...], slots: Slots) -> dict[str, str]:
     return {"value": value, "from": source, "to": target}
 
 
+def lines_of(section: Section, held_out: bool) -> list[str]:
+    """The section's patterns on one side of the split. Only patterns that lead to a tool are held out: a line of small
+    talk is a phrase of its own, and who has never met "howdy" cannot guess it."""
+    if section.replies:
+        return [] if held_out else section.patterns
+    return [line for line in section.patterns if is_held_out(line) == held_out]
+
+
 def pick(sections: list[Section], held_out: bool, rng: Random) -> tuple[Section, str]:
-    """A section and one of its patterns from the asked side of the split."""
+    """A section that has patterns on this side of the split, and one of them."""
     while True:
         section = rng.choice(sections)
-        patterns = [line for line in section.patterns if is_held_out(line) == held_out]
-        if patterns:
+        if patterns := lines_of(section, held_out):
             return section, rng.choice(patterns)

@@ -1,0 +1,53 @@
+"""What a model gets to see of the talk."""
+
+from __future__ import annotations
+
+from voicebot.core.history import History, Line, ToolUse
+
+
+def test_each_exchange_becomes_its_messages_with_calls_next_to_results() -> None:
+    history = History(turns=12)
+    history.add(1, "").bot = "Hello!"
+    exchange = history.add(2, "what time is it")
+    tool = ToolUse("t1", "clock", {}, {"time": "5"})
+    exchange.tools.append(tool)
+    exchange.bot = "It is five."
+    assert history.lines() == [
+        Line("assistant", "Hello!"),
+        Line("user", "what time is it"),
+        Line("assistant", tool=tool),
+        Line("tool", tool=tool),
+        Line("assistant", "It is five."),
+    ]
+
+
+def test_an_interrupted_reply_is_marked_and_an_unheard_one_left_out() -> None:
+    history = History(turns=12)
+    cut, unheard = history.add(1, "tell me"), history.add(2, "stop")
+    cut.bot, cut.interrupted, unheard.interrupted = "Once upon", True, True
+    assert history.lines() == [Line("user", "tell me"), Line("assistant", "Once upon—"), Line("user", "stop")]
+
+
+def test_a_prompt_contains_the_last_turns_whole() -> None:
+    history = History(turns=2)
+    for number in range(4):
+        history.add(number, f"q{number}").bot = f"a{number}"
+    assert [line.text for line in history.lines()] == ["q2", "a2", "q3", "a3"]
+
+
+def test_a_turn_taken_back_is_gone() -> None:
+    history = History(turns=2)
+    history.add(1, "one")
+    history.add(2, "two")
+    history.remove(1)
+    history.remove(9)
+    assert [exchange.caller for exchange in history.exchanges] == ["two"]
+
+
+def test_the_last_reply_is_the_last_that_was_heard() -> None:
+    history = History(turns=1)
+    assert history.last_reply() == ""
+    history.add(1, "a").bot = "first"
+    history.add(2, "b").bot = "second"
+    history.add(3, "c")
+    assert history.last_reply() == "second"

@@ -1,0 +1,67 @@
+"""The talker that ships: key phrases get the right tool, words and an end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voicebot.evals.talker import Model, act_of, messages_of, same_call
+from voicebot.training.chat import Turn
+
+PATH = Path(__file__).parents[2] / "models" / "talker" / "talker.gguf"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    if not PATH.exists():
+        pytest.skip(f"{PATH.name} is not here; `make talker` makes it")
+    return Model(PATH)
+
+
+@pytest.mark.parametrize(
+    ("said", "tool", "arguments"),
+    [
+        ("what time is it", "get_time", {}),
+        ("what time is it in tokyo", "get_time", {"place": "tokyo"}),
+        ("what's the date tomorrow", "get_date", {"day": "tomorrow"}),
+        ("set a timer for ten minutes", "set_timer", {"duration": "ten minutes"}),
+        ("Set a pasta timer for 12 minutes.", "set_timer", {"duration": "12 minutes", "name": "pasta"}),
+        ("cancel the timer", "cancel_timer", {}),
+        ("how much time is left", "check_timer", {}),
+        ("wake me up at half past six", "set_alarm", {"when": "half past six"}),
+        ("remind me to call my mom", "set_reminder", {"text": "call my mom"}),
+        ("what is seven times eight", "calculate", {"expression": "seven times eight"}),
+        ("What is 25% of 80?", "calculate", {"expression": "25% of 80"}),
+        ("how many feet are in a mile", "convert_units", {"value": "a", "from": "mile", "to": "feet"}),
+        ("turn it up", "set_volume", {"level": "up"}),
+        ("say that again", "repeat_last", {}),
+    ],
+)
+def test_key_phrases_call_the_right_tool(model: Model, said: str, tool: str, arguments: dict[str, str]) -> None:
+    answer = model.answer(
+        [{"role": "system", "content": "You are a voice assistant."}, {"role": "user", "content": said}]
+    )
+    assert same_call(answer, tool, arguments), answer
+
+
+@pytest.mark.parametrize(
+    ("said", "act"),
+    [
+        ("hello", "greeting"),
+        ("who are you", "who_are_you"),
+        ("thank you", "thanks"),
+        ("goodbye", "goodbye"),
+        ("what's the weather like", "weather"),
+        ("set a timer", "ask set_timer"),
+        ("tell me a joke", "joke"),
+    ],
+)
+def test_key_phrases_get_the_right_words(model: Model, said: str, act: str) -> None:
+    answer = model.answer([{"role": "user", "content": said}])
+    assert (answer.tool, answer.broken, act_of(answer.text)) == ("", "", act), answer
+
+
+def test_an_answer_to_a_question_back_becomes_the_call(model: Model) -> None:
+    turns = [Turn("set a timer", "For how long?"), Turn("ten minutes", "")]
+    assert same_call(model.answer(messages_of(turns)), "set_timer", {"duration": "ten minutes"})
