@@ -10,6 +10,10 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 ARGS ?=
 SEEDS ?= 1000
+TALKER_WORK ?= build/talker
+CLINC ?=
+# As in .ci/setup: the one on the path, else the one that it put into the environment.
+UV = $$(if uv --version >/dev/null 2>&1; then echo uv; else echo $(BIN)/uv; fi)
 
 # What the compile of llama-cpp-python leaves out: image and audio input for models (LLAVA) and HTTPS downloads.
 # The CPU's own instructions stay on (GGML_NATIVE), and so must the cores that it compiles on.
@@ -40,11 +44,13 @@ check: lint ## lint and the fast tests, with every branch of the core covered
 sim: $(SETUP) ## seeded callers against failing engines in virtual time; SEEDS=1000
 	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS)
 
-talker: $(SETUP) ## train the shipped language model again (needs torch, which is installed for it)
-	@$(BIN)/python -m voicebot.training.talker $(ARGS)
+talker: $(SETUP) ## train the shipped language model again, with torch, which this installs; CLINC=train_val.json
+	@$(UV) pip install --quiet --python $(BIN)/python torch tokenizers
+	@$(BIN)/python -m voicebot.training.talker train --work $(TALKER_WORK) $(if $(CLINC),--clinc $(CLINC)) $(ARGS)
+	@$(BIN)/python -m voicebot.training.talker export --work $(TALKER_WORK) --out models/talker/talker.gguf
 
 lock: $(SETUP) ## pin every package again
-	@$$(command -v uv || echo $(BIN)/uv) pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes \
+	@$(UV) pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes \
 	    --no-emit-index-url --no-header -o requirements.lock
 
 speech: ## make the test speech again (needs flite and sox)

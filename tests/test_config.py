@@ -34,11 +34,11 @@ def test_voicebot_toml_of_the_working_directory_is_read() -> None:
 
 def test_values_are_toml_and_what_is_not_toml_is_text() -> None:
     config = load_config(
-        env={"VOICEBOT_ENGINES__STT": "whisper://base.en?device=cpu&beam=1", "VOICEBOT_TRACE__RECORD_AUDIO": "true"},
+        env={"VOICEBOT_ENGINES__STT": "whisper://base.en?device=cpu&beam=1", "VOICEBOT_SERVER__API_REMOTE": "true"},
         overrides=["reply.greeting=Hi, who's there?", 'webrtc.ice_servers=[{urls=["stun:a:3478"]}]'],
     )
     assert config.engines.stt == "whisper://base.en?device=cpu&beam=1"
-    assert config.trace.record_audio is True
+    assert config.server.api_remote is True
     assert config.reply.greeting == "Hi, who's there?"
     assert config.webrtc.ice_servers[0].urls == ("stun:a:3478",)
 

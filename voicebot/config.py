@@ -63,8 +63,6 @@ class EnginesConfig(Section):
     stt: str | None = None
     llm: str | None = None
     tts: str | None = None
-    frontier: str | None = None
-    """The large remote model that takes what the small ones cannot; None for none."""
 
 
 class TurnConfig(Section):
@@ -147,8 +145,6 @@ class TraceConfig(Section):
     """None: `traces` in the state directory."""
     keep: int = Field(default=200, ge=0)
     """Traces kept; the oldest beyond are deleted."""
-    record_audio: bool = False
-    """Keep the caller's and the bot's audio beside the trace. Only with the callers' consent."""
 
 
 class Config(Section):

@@ -71,7 +71,11 @@ def _public(server: VoiceServer) -> APIRouter:
         """Begin a WebRTC call: `{"sdp", "type": "offer"}` -> `{"sdp", "type": "answer", "call_id"}`."""
         with server.calls.slot() as slot:
             transport = await WebRtcTransport.answer(await _offered_sdp(request), server.ice_servers)
-            record = await server.begin(slot, transport)
+            try:
+                record = await server.begin(slot, transport)
+            except BaseException:
+                await transport.shut()
+                raise
         return {"sdp": transport.answer_sdp, "type": "answer", "call_id": record.call_id}
 
     return router

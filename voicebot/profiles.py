@@ -65,7 +65,7 @@ def resolve_profile(config: Config, pulled: Path | None = None, shipped: Path | 
     urls = {kind: given[kind] or chosen[kind] for kind in KINDS}
     reasons += [f"{kind} is set to {given[kind]}" for kind in KINDS if given[kind]]
     shipped_talker = profile == "embedded" and given["llm"] is None
-    engines = EnginesConfig(**urls, frontier=config.engines.frontier)
+    engines = EnginesConfig(**urls)
     return Resolved(profile, engines, reasons, pulled, shipped_talker)
 
 

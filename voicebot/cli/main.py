@@ -49,6 +49,9 @@ def _main(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if not debug:
+        for chatty in ("aioice", "aiortc", "uvicorn"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @app.command()
