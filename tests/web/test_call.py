@@ -69,6 +69,14 @@ def test_a_reopened_turn_grows_in_place_and_drops_the_reply_that_nobody_heard(pa
     assert page.locator(".turn").count() == 1
 
 
+def test_words_that_were_no_turn_are_withdrawn(page: Page, server: StandIn) -> None:
+    server.send(transcript(1, "hello"), reply(1, "Hello.", "Hello.", final=True))
+    server.send(transcript(2, "and", final=False))
+    expect(page.locator(".turn")).to_have_count(2)
+    server.send(transcript(2, ""))
+    expect(page.locator(".turn")).to_have_count(1)
+
+
 def test_waterfall_bars_are_to_scale_on_a_200_ms_grid(page: Page, server: StandIn, shot: Shot) -> None:
     server.send(*TALK)
     table = page.locator(".turn").nth(2).get_by_role("table")

@@ -32,6 +32,12 @@ function withTurn(state, number, change) {
   return { ...state, turns: turns.map((turn) => (turn.turn === number ? change(turn) : turn)) };
 }
 
+/** A cough or a backchannel was no turn: it goes, unless the bot has answered under its number. */
+function withdrawn(state, number) {
+  const turns = state.turns.filter((turn) => turn.turn !== number || turn.replies.length);
+  return { ...state, turns };
+}
+
 function withReply(turn, message) {
   const { reply, text = "", heard = "", final = false, interrupted = false } = message;
   const next = { reply, text, heard, final, interrupted };
@@ -58,7 +64,9 @@ const handlers = {
   call: (state, { profile, models, version }) => ({ ...state, call: { profile, models, version } }),
   state: (state, message) => (CALL_STATES.includes(message.state) ? { ...state, callState: message.state } : state),
   transcript: (state, { turn, text, final }) =>
-    withTurn(state, turn, (old) => ({ ...old, heard: text || "", final: Boolean(final) })),
+    final && !text
+      ? withdrawn(state, turn)
+      : withTurn(state, turn, (old) => ({ ...old, heard: text || "", final: Boolean(final) })),
   reply: (state, message) => withTurn(state, message.turn, (old) => withReply(old, message)),
   turn: (state, message) => withTurn(state, message.turn, (old) => withSummary(old, message)),
   tool: (state, { turn, name, arguments: args, speech }) =>
