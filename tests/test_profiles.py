@@ -39,7 +39,11 @@ def test_embedded_needs_nothing_but_what_is_shipped(tmp_path: Path, shipped: Pat
 def test_auto_takes_embedded_and_says_what_was_missing(tmp_path: Path, shipped: Path) -> None:
     resolved = resolve(tmp_path / "none", shipped)
     assert resolved.profile == "embedded"
-    assert resolved.reasons == [f"embedded, because there is no stt, llm or tts model in {tmp_path / 'none'}"]
+    none = tmp_path / "none"
+    assert resolved.reasons == [
+        f"embedded, because there is no stt, llm or tts model in {none}; "
+        "`voicebot models pull base.en` brings the first"
+    ]
 
 
 def test_auto_takes_local_where_all_of_its_models_are(pulled: Path, shipped: Path) -> None:
@@ -49,6 +53,14 @@ def test_auto_takes_local_where_all_of_its_models_are(pulled: Path, shipped: Pat
     assert resolved.engines.llm == f"llama://{pulled}/llm/qwen.gguf"
     assert resolved.engines.tts == f"piper://{pulled}/piper/amy.onnx"
     assert not resolved.shipped_talker
+
+
+def test_auto_finds_models_in_folders_of_their_own(pulled: Path, shipped: Path) -> None:
+    for kind, file in (("llm", "qwen.gguf"), ("piper", "amy.onnx")):
+        (pulled / kind / "own").mkdir()
+        (pulled / kind / file).rename(pulled / kind / "own" / file)
+    urls = resolve(pulled, shipped).engines
+    assert (urls.llm, urls.tts) == (f"llama://{pulled}/llm/own/qwen.gguf", f"piper://{pulled}/piper/own/amy.onnx")
 
 
 def test_gpu_is_local_on_cuda(pulled: Path, shipped: Path) -> None:

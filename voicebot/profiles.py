@@ -22,6 +22,8 @@ _PACKAGE = Path(__file__).resolve().parent
 TALKER = Path("talker") / "talker.gguf"
 WHISPER = "base.en"
 _ADVICE = "put one there, set engines.stt, engines.llm and engines.tts, or use --profile embedded"
+_FIRST_TO_PULL = {"stt": WHISPER, "llm": "qwen3-0.6b", "tts": "en_US-lessac-medium"}
+"""The model that each kind's missing one is best begun with, on two cores."""
 KINDS = ("vad", "stt", "llm", "tts")
 
 
@@ -74,7 +76,8 @@ def _why(profile: str, missing: list[str], given: Mapping[str, str | None], pull
         return "every engine is set by hand, so the profile decides nothing"
     if profile == "local":
         return f"local, because all of its models are in {pulled}"
-    return f"embedded, because there is no {_names(missing)} model in {pulled}"
+    command = f"voicebot models pull {_FIRST_TO_PULL[missing[0]]}"
+    return f"embedded, because there is no {_names(missing)} model in {pulled}; `{command}` brings the first"
 
 
 def _names(kinds: list[str]) -> str:
@@ -106,8 +109,8 @@ def find_talker(shipped: Path | None = None) -> Path:
 def _local_engines(pulled: Path, cuda: bool) -> dict[str, str | None]:
     """URL of each engine whose model has been pulled, None for the others."""
     whisper = pulled / "whisper" / WHISPER
-    gguf = next(iter(sorted((pulled / "llm").glob("*.gguf"))), None)
-    voice = next(iter(sorted((pulled / "piper").glob("*.onnx"))), None)
+    gguf = next(iter(sorted((pulled / "llm").rglob("*.gguf"))), None)
+    voice = next(iter(sorted((pulled / "piper").rglob("*.onnx"))), None)
     return {
         "vad": "silero://",
         "stt": f"whisper://{whisper}{'?device=cuda' * cuda}" if (whisper / "model.bin").is_file() else None,

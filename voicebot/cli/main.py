@@ -1,4 +1,4 @@
-"""The command line: `voicebot serve | call | replay | doctor`.
+"""The command line: `voicebot serve | call | replay | doctor | models`.
 
 Exit codes: 0 done, 1 it failed (a call, a replay, an engine), 2 what was given is wrong (a file, a setting, an option).
 With --json, standard output is one JSON document and nothing else; everything for people goes to standard error.
@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from voicebot.cli.models import app as models_app
 from voicebot.config import Config, load_config
 from voicebot.errors import ConfigError, ProtocolError, VoicebotError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(models_app, name="models")
 FAILED, BAD_INPUT = 1, 2
 
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="auto, embedded, local or gpu.")]
