@@ -78,7 +78,6 @@ def test_an_interruption_cuts_the_reply_and_the_history_to_what_was_heard() -> N
         await world.until("speaking")
         await asyncio.sleep(2.5)
         await world.say("tell me about copper instead")
-        await world.until("thinking")
         await world.until("listening")
 
     world = perform(act, LONG, "Copper it is.")
@@ -94,7 +93,6 @@ def test_going_on_just_after_the_reply_began_reopens_the_turn() -> None:
         await world.until("speaking")
         await asyncio.sleep(0.1)
         await world.say("on the green table")
-        await world.until("thinking")
         await world.until("listening")
 
     world = perform(act, LONG, "Copper it is.")
@@ -111,7 +109,6 @@ def test_an_engine_that_fails_is_apologised_for(engine: str) -> None:
 def test_a_voice_that_fails_is_told_on_the_screen() -> None:
     async def act(world: Script) -> None:
         await world.say("what is next")
-        await world.until("thinking")
         await world.until("listening")
 
     world = perform(act, failing="sim tts")
@@ -132,7 +129,6 @@ def test_a_timer_that_is_up_is_said_in_the_next_gap() -> None:
         await world.until("speaking")
         await world.until("listening")
 
-    # The tools' wall clock is real and hardly moves on virtual time: the timer runs its whole length after the call.
     world = perform(act, ToolCall("c1", "set_timer", {"duration": "ten seconds"}))
     assert "is up" in world.exchanges[-1][1] and world.exchanges[-1][0] == ""
 

@@ -15,9 +15,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
-from voicebot.brain.agenda import Agenda
+from voicebot.brain.agenda import Agenda, local_time
 from voicebot.brain.reply import Reply, ReplySettings, prompt
 from voicebot.core import events as ev
 from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
@@ -58,6 +59,8 @@ class CallDeps:
     metrics: SessionMetrics
     info: dict[str, Any]
     """Shown to the caller's page in the `call` event: profile, models, version."""
+    wall_clock: Callable[[], datetime] = local_time
+    """For people's times only: what the clock and timer tools go by."""
 
 
 class Session:
@@ -78,6 +81,7 @@ class Session:
         self._agenda = Agenda(
             notify=lambda text: self._apply(ev.NoticeDue(text)),
             last_words=self._machine.history.last_reply,
+            wall_clock=deps.wall_clock,
             show_volume=lambda percent: transport.send_event({"type": "volume", "percent": percent}),
         )
         self._recorder = deps.open_recorder(call_id, transport.kind, deps.turn)

@@ -32,7 +32,7 @@ class SeenReply:
     committed: bool = False
     dropped: bool = False
     cleared: bool = False
-    begun: bool = False
+    shown: bool = False
     final: ev.PublishReply | None = None
     queued: int = 0
     clauses: dict[int, str] = field(default_factory=dict)
@@ -49,6 +49,8 @@ class Checks:
         self.replies: dict[int, SeenReply] = {}
         self.counts: Counter[str] = Counter()
         self.ended_at: float | None = None
+        self.violation = ""
+        """The first: a session catches what is raised in its steps, so it is kept for the world's end."""
         self.now = 0.0
         self.acted: Counter[str] = Counter()
         self._words = words
@@ -64,7 +66,9 @@ class Checks:
 
     def expect(self, holds: bool, message: str) -> None:
         if not holds:
-            raise Violated(f"at {self.now:.3f} s: {message}")
+            violated = Violated(f"at {self.now:.3f} s: {message}")
+            self.violation = self.violation or str(violated)
+            raise violated
 
     # ---- what the trace gets
 
@@ -168,6 +172,7 @@ class Checks:
         reply = self.replies[shown.reply]
         self.expect(reply.final is None, f"reply {shown.reply} was published after its final state")
         self.expect(shown.text.startswith(shown.heard), f"heard {shown.heard!r} is no beginning of {shown.text!r}")
+        reply.shown = True
         if shown.final:
             reply.final = shown
 
@@ -197,8 +202,8 @@ class Checks:
         self.expect(not left, f"replies {left} were never dropped")
         silent = self._committed_turns - self._ended_turns
         self.expect(not silent, f"turns {silent} were committed and never ended")
-        unfinished = [number for number, reply in self.replies.items() if reply.begun and reply.final is None]
-        self.expect(not unfinished, f"replies {unfinished} were begun to be heard and have no final state")
+        unfinished = [number for number, reply in self.replies.items() if reply.shown and reply.final is None]
+        self.expect(not unfinished, f"replies {unfinished} were shown and have no final state")
 
     def heard_is_played(self, frame_samples: int, slack_samples: int) -> None:
         """After the world: each reply's history against what the far end played of it."""

@@ -1,7 +1,7 @@
 """A lane on virtual time: the same interface and the same order of things as `voicebot.lane.Lane`, without threads.
 
-Workers stand for the lane's threads: they belong to the world and not to a call, take jobs in order, stay busy with a job
-whose caller has gone until they notice, and deliver results that may be late.
+Workers stand for the lane's threads: they belong to the world and not to a call, take jobs in order, stay busy with a
+job whose caller has gone until they notice, and deliver results that may be late.
 """
 
 from __future__ import annotations

@@ -69,6 +69,7 @@ class Script(World):
 
     async def _until_the_end(self, call: asyncio.Task[None], caller: asyncio.Task[None], *others: Any) -> None:
         caller.cancel()
+        await asyncio.sleep(0.1)  # The call has begun.
         await self._act(self)
         self.session.hang_up("caller hung up")
 

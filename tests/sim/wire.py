@@ -1,8 +1,8 @@
 """The simulated wire: when the far end really played what, and what the near end may believe about it.
 
-A "clearing" wire (like Twilio's) holds a lead of 100 ms at the far end and can have it dropped; its knowledge of what is
-unplayed comes from a clock and is wrong by the line's delay. A "streaming" wire (like WebRTC) is pulled every 20 ms, cannot
-take back what is under way, and assumes a delay that is not quite the true one.
+A "clearing" wire (like Twilio's) holds a lead of 100 ms at the far end and can have it dropped; what is unplayed is
+known from the pacer's clock. A "streaming" wire (like WebRTC) is pulled every 20 ms, cannot take back what is under
+way, and assumes a delay that is not quite the true one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SimWire:
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer()
         self._assumed_s = 0.0 if clearing else 0.08
-        self._true_s = rng.uniform(0.01, 0.06) if clearing else rng.uniform(0.05, 0.11)
+        self._true_s = 0.0 if clearing else rng.uniform(0.05, 0.11)
         self._flight: deque[tuple[float, Pcm]] = deque()
         self._believed: deque[tuple[float, int]] = deque()
         self._free_at = 0.0
@@ -127,7 +127,7 @@ class SimWire:
                 self._pacer.idle(now)
                 return
             self._pacer.sent(now)
-            at = max(now + (0.0 if self._clearing else self._true_s), self._free_at)
+            at = max(now + self._true_s, self._free_at)
             self._free_at = at + FRAME_S
             self._flight.append((at, pcm))
             self._believed.append((now + self._assumed_s, len(pcm)))

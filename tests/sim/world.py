@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +26,7 @@ from voicebot.recorder import Recorder
 from voicebot.session import CallDeps, Session
 from voicebot.speaker import MAX_QUEUED_S
 
+CALL_BEGAN = datetime(2030, 5, 6, 9, 30, tzinfo=UTC)
 LONGEST_S = 300.0
 JOIN_S = 2.0
 IGNORED_LIMIT = 12
@@ -102,6 +104,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
+        self.loop = asyncio.get_running_loop()
         self.caller_words, self.bot_words = CallerWords(), BotWords()
         self.checks = Checks(self.bot_words)
         self.writer = MemoryWriter()
@@ -145,6 +148,7 @@ class World:
             open_recorder=self._open_recorder,
             metrics=self.metrics,
             info={},
+            wall_clock=lambda: CALL_BEGAN + timedelta(seconds=self.loop.time()),
         )
 
     def _open_recorder(self, call_id: str, transport: str, settings: TurnSettings) -> Recorder:
@@ -219,6 +223,9 @@ class World:
     def _after(self) -> None:
         """Use after the end changes nothing; the trace is whole; what was said is what was heard."""
         checks, session = self.checks, self.session
+        if checks.violation:
+            raise Violated(checks.violation)
+        checks.expect(not session._crashed, "the call ended with an internal error")
         lines = self.writer.lines()
         session.push_text("is anybody there")
         session.push_digit("5")
@@ -265,6 +272,7 @@ def play(seed: int) -> Outcome:
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - any fault of a world is its finding.
         outcome.violation = f"{type(error).__name__}: {error}"
     if worlds:
+        outcome.violation = worlds[0].checks.violation or outcome.violation
         outcome.trace = worlds[0].writer.lines()
         outcome.counts = Counter(worlds[0].session._machine.counts) + worlds[0].checks.counts
     return outcome

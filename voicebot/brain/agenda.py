@@ -13,13 +13,18 @@ SCHEDULED_LIMIT = 50
 """Timers, alarms and reminders of one call; one more is refused."""
 
 
+def local_time() -> datetime:
+    """Now, by this machine's clock and time zone."""
+    return datetime.now().astimezone()
+
+
 @dataclass(slots=True)
 class Agenda:
     """One call's; a `brain.tools.ToolContext`. What is due is said through `notify`; all ends with the call."""
 
     notify: Callable[[str], None]
     last_words: Callable[[], str]
-    wall_clock: Callable[[], datetime] = field(default=lambda: datetime.now().astimezone())
+    wall_clock: Callable[[], datetime] = local_time
     show_volume: Callable[[int], None] = field(default=lambda _percent: None)
     _volume: int = 70
     _count: int = 0

@@ -128,6 +128,8 @@ class ReplySide:
     def _apologize(self, failed: Reply) -> None:
         """Take the failed reply's place with fixed words, in the same exchange; still silent if it was paused."""
         self._out.append(ev.DropReply(failed.id))
+        if failed.shown != ("", ""):
+            self._publish_reply(failed, final=True)
         reply = self._new_reply(failed.number)
         reply.marks, reply.tools, reply.exchange = failed.marks, failed.tools, failed.exchange
         self._speak(reply, self.settings.no_answer if failed.completed else self.settings.apology)
