@@ -19,11 +19,18 @@ from voicebot.engines.options import DriverOptions, EngineSpec
 from voicebot.engines.sphinx_c import Decoder, Segment, package_dir
 from voicebot.errors import EngineOverloaded, EngineUnavailable
 
+_PACKAGE = Path(__file__).resolve().parents[1]
 OWN_LM = Path("speech") / "en-us.lm.bin"
 """General English mixed with what callers say here; made by `voicebot/training/speech_lm.py`."""
 FRAME_MS = 10
 FEED_SAMPLES = 8_000
 """`transcribe` looks at its cancellation token every half second of audio, about 0.1 s of work."""
+
+
+def shipped(file: Path) -> Path | None:
+    """A model file that came with the product: in the package, else beside it in the repository."""
+    places = (root / "models" / file for root in (_PACKAGE, _PACKAGE.parent))
+    return next((place for place in places if place.is_file()), None)
 
 
 class PocketSphinxStt:
@@ -40,8 +47,8 @@ class PocketSphinxStt:
         decoders: int = Field(2, ge=1, le=32)
         """Utterances recognised at once."""
         lm: str = ""
-        """N-gram language model (ARPA or Sphinx binary). Without it: `OWN_LM` of the models directory, else the
-        wheel's general English."""
+        """N-gram language model (ARPA or Sphinx binary). Without it: the shipped one, else the wheel's general
+        English."""
         dictionary: str = ""
         lw: float = Field(6.5, gt=0)
         bestpathlw: float = Field(9.5, gt=0)
@@ -124,10 +131,10 @@ class PocketSphinxStt:
     def _settings(self) -> dict[str, str]:
         model = package_dir() / "model" / "en-us"
         options = self._options
-        own = self._spec.models_dir / OWN_LM
+        own = shipped(OWN_LM)
         files = {
             "hmm": self._spec.find() if self._spec.target else model / "en-us",
-            "lm": Path(options.lm) if options.lm else own if own.is_file() else model / "en-us.lm.bin",
+            "lm": Path(options.lm) if options.lm else own or model / "en-us.lm.bin",
             "dict": Path(options.dictionary) if options.dictionary else model / "cmudict-en-us.dict",
         }
         for setting, path in files.items():
