@@ -111,7 +111,7 @@ def test_words_are_no_backchannels(text: str) -> None:
     [
         ("set a timer for", 0.1),
         ("um", 0.1),
-        ("what time is it", 0.75),
+        ("what time is it", 0.95),
         ("turn it up, please", 0.75),
         ("turn the lights on", 0.75),
         ("what", 0.95),

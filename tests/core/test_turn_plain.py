@@ -62,7 +62,7 @@ def test_partial_words_are_shown_until_the_draft_is_transcribed() -> None:
 
 @pytest.mark.parametrize(
     ("text", "silence_ms"),
-    [("play some music", 256), ("what time is it", 480), ("set a timer for", 1120), ("turn it up please", 480)],
+    [("play some music", 256), ("what time is this then", 480), ("set a timer for", 1120), ("turn it up please", 480)],
 )
 def test_the_commit_waits_longer_the_less_complete_the_words_are(text: str, silence_ms: int) -> None:
     talk = Script()

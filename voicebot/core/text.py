@@ -22,7 +22,7 @@ _NEVER_LAST = _words(
     divided multiplied"""
 )
 """Words after which an English utterance has hardly ever ended."""
-_WEAK_LAST = _words("what how that it its one two you me then also just very really between please on in")
+_WEAK_LAST = _words("what how its one two then also just very really between please on in")
 
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’)\]]*(?=\s)")
