@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import threading
 import wave
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Literal, TypeVar, overload
 import numpy as np
 import pytest
 
-from tests.engines import chat_server, tiny
+from tests.engines import chat_server, tiny, tiny_moonshine
 from voicebot.engines import registry
 from voicebot.engines.base import Engine, Kind, LlmEngine, Pcm, SttEngine, TtsEngine, VadEngine
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT / "tests" / "speech"
 OWN_LM = ROOT / "models" / "speech" / "en-us.lm.bin"
 SPHINX = f"pocketsphinx://?lm={OWN_LM}" if OWN_LM.is_file() else "pocketsphinx://"
+HAS_MOONSHINE = importlib.util.find_spec("moonshine_voice") is not None
 TALKER = ROOT / "models" / "talker" / "talker.gguf"
 
 
@@ -42,12 +44,14 @@ def spoken() -> dict[str, tuple[str, Pcm]]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny GGUF, Whisper and Piper voice."""
+    """A folder with a tiny GGUF, Whisper, Piper voice and, where its package is installed, Moonshine."""
     folder = tmp_path_factory.mktemp("models")
     tiny.write_gguf(folder / "tiny.gguf")
     tiny.write_gguf(folder / "no_template.gguf", chat_template=None)
     tiny.write_whisper(folder / "whisper-tiny.en")
     tiny.write_piper(folder / "voice.onnx")
+    if HAS_MOONSHINE:
+        tiny_moonshine.write(folder / "moonshine-tiny")
     return folder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engines.conftest import ALREADY, NEVER, OWN_LM, SPHINX, CancelAfter, Garage, in_another_thread
+from tests.engines.conftest import ALREADY, HAS_MOONSHINE, NEVER, OWN_LM, SPHINX, CancelAfter, Garage, in_another_thread
 from voicebot.engines import registry
 from voicebot.engines.base import Pcm, SttEngine
 from voicebot.errors import EngineBadOutput, EngineOverloaded, EngineTimeout, EngineUnavailable
@@ -15,10 +15,15 @@ from voicebot.errors import EngineBadOutput, EngineOverloaded, EngineTimeout, En
 WHISPER = "whisper://whisper-tiny.en?device=cpu"
 TRUSTING = f"{WHISPER}&logprob=-50&compression_ratio=1000&no_speech=1"
 """The tiny Whisper speaks noise; with its guards off it must be heard."""
+MOONSHINE = pytest.param(
+    "moonshine://moonshine-tiny", marks=pytest.mark.skipif(not HAS_MOONSHINE, reason="the extra moonshine is missing")
+)
 Spoken = dict[str, tuple[str, Pcm]]
 
 
-@pytest.fixture(params=[SPHINX, WHISPER, TRUSTING, "scripted://?text=hello", "scripted://?text=hello&stream=true"])
+@pytest.fixture(
+    params=[SPHINX, WHISPER, TRUSTING, MOONSHINE, "scripted://?text=hello", "scripted://?text=hello&stream=true"]
+)
 def stt(request: pytest.FixtureRequest, garage: Garage) -> SttEngine:
     return garage.loaded("stt", request.param)
 
@@ -72,7 +77,7 @@ def test_a_stream_is_finished_or_abandoned_any_number_of_times(stt: SttEngine, s
     finished.abandon()
 
 
-@pytest.mark.parametrize("url", [SPHINX, WHISPER, "scripted://"])
+@pytest.mark.parametrize("url", [SPHINX, WHISPER, MOONSHINE, "scripted://"])
 def test_loading_and_closing_twice_is_safe_and_it_works_again_after(url: str, models: Path) -> None:
     engine = registry.create("stt", url, models)
     engine.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from voicebot.engines.base import KINDS, Engine, Kind, LlmEngine, SttEngine, TtsEngine, VadEngine
+from voicebot.engines.base import KINDS, Engine, Kind, LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.engines.options import MODELS_DIR, EngineSpec, parse_options
 from voicebot.errors import ConfigError
 
@@ -19,7 +19,11 @@ DRIVERS: dict[tuple[Kind, str], str] = {
     ("vad", "scripted"): "voicebot.engines.scripted:ScriptedVad",
     ("stt", "pocketsphinx"): "voicebot.engines.pocketsphinx:PocketSphinxStt",
     ("stt", "whisper"): "voicebot.engines.whisper:WhisperStt",
+    ("stt", "moonshine"): "voicebot.engines.moonshine:MoonshineStt",
     ("stt", "scripted"): "voicebot.engines.scripted:ScriptedStt",
+    ("turn", "text"): "voicebot.engines.turn_text:TextTurn",
+    ("turn", "smart"): "voicebot.engines.turn_smart:SmartTurn",
+    ("turn", "fused"): "voicebot.engines.turn_fused:FusedTurn",
     ("llm", "llama"): "voicebot.engines.llamacpp:LlamaLlm",
     ("llm", "openai"): "voicebot.engines.openai_chat:OpenAiLlm",
     ("llm", "scripted"): "voicebot.engines.scripted_llm:ScriptedLlm",
@@ -84,6 +88,8 @@ def _listed(kind: Kind) -> str:
 def create(kind: Literal["vad"], url: str, models_dir: Path = ...) -> VadEngine: ...
 @overload
 def create(kind: Literal["stt"], url: str, models_dir: Path = ...) -> SttEngine: ...
+@overload
+def create(kind: Literal["turn"], url: str, models_dir: Path = ...) -> TurnEngine: ...
 @overload
 def create(kind: Literal["llm"], url: str, models_dir: Path = ...) -> LlmEngine: ...
 @overload
