@@ -85,6 +85,9 @@ class TurnConfig(Section):
     playout_slack_ms: int = Field(default=_TURN.playout_slack_ms, ge=0)
     media_gap_ms: int = Field(default=_TURN.media_gap_ms, gt=0)
     idle_ms: int = Field(default=_TURN.idle_ms, ge=0)
+    errand_gap_ms: int = Field(default=_TURN.errand_gap_ms, ge=0)
+    errand_answer_ms: int = Field(default=_TURN.errand_answer_ms, ge=0)
+    errand_stale_ms: int = Field(default=_TURN.errand_stale_ms, gt=0)
 
     @model_validator(mode="after")
     def _waits_in_order(self) -> TurnConfig:

@@ -22,6 +22,8 @@ class Ledger:
         self.playing: int | None = None
         self.seen: set[int] = set()
         self.ended_turns: Counter[int] = Counter()
+        self.errands: set[int] = set()
+        self.ended_errands: set[int] = set()
 
     def take(self, command: ev.Command) -> None:
         match command:
@@ -37,9 +39,17 @@ class Ledger:
             case ev.AbortDraft(draft, turn):
                 assert turn in self.listening and self.drafts[draft] == turn and draft not in self.aborted
                 self.aborted.add(draft)
-            case ev.BeginReply(reply) | ev.Speak(reply):
+            case ev.BeginReply(reply) | ev.Speak(reply) | ev.DeliverErrand(reply):
                 assert reply not in self.made
                 self.made.add(reply)
+                if isinstance(command, ev.DeliverErrand):
+                    assert command.errand in self.errands and self.playing is None and not self.listening
+            case ev.BeginErrand(errand):
+                assert errand not in self.errands | self.ended_errands
+                self.errands.add(errand)
+            case ev.DropErrand(errand):
+                self.errands.remove(errand)
+                self.ended_errands.add(errand)
             case ev.PublishTurn():
                 self.ended_turns[command.turn] += command.ended
             case _:
@@ -69,6 +79,7 @@ class Ledger:
         assert not self.listening, "every BeginListening has its StopListening"
         assert self.made == self.gone, "every reply is dropped"
         assert self.playing is None
+        assert not self.errands, "every errand is dropped"
 
 
 def check_call(talk: Script) -> None:

@@ -11,7 +11,11 @@ from voicebot.core.turn import TurnMachine
 
 RATE_HZ = 16_000
 WINDOW_MS = 32
-PUBLISHED = (ev.PublishState, ev.PublishTranscript, ev.PublishReply, ev.PublishTurn, ev.PublishTool)
+PUBLISHED = (
+    ev.PublishState, ev.PublishTranscript, ev.PublishReply, ev.PublishTurn, ev.PublishTool, ev.PublishErrand
+)  # fmt: skip
+MADE = (ev.BeginReply, ev.Speak, ev.DeliverErrand)
+"""Commands that make a reply."""
 C = TypeVar("C")
 
 
@@ -102,7 +106,7 @@ class Script:
 
     @property
     def reply(self) -> int:
-        return [c.reply for c in self.log if isinstance(c, ev.BeginReply | ev.Speak)][-1]
+        return [c.reply for c in self.log if isinstance(c, MADE)][-1]
 
     @property
     def state(self) -> ev.State:

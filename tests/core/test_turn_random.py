@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.invariants import check_call
-from tests.core.script import RATE_HZ, Script
+from tests.core.script import MADE, RATE_HZ, Script
 from voicebot.core import events as ev
 from voicebot.core.trace import end_line, replay
 from voicebot.core.turn import TurnMachine
@@ -35,12 +35,16 @@ STEPS = st.one_of(
     st.tuples(st.just("playout finished"), PICK),
     st.tuples(st.just("playout heard"), PICK, st.integers(0, 50_000)),
     st.tuples(st.just("notice"), WORDS),
+    st.tuples(st.just("wanted"), PICK, WORDS),
+    st.tuples(st.just("ready"), PICK),
+    st.tuples(st.just("refused"), PICK),
     st.tuples(st.just("typed"), WORDS),
     st.tuples(st.just("key"), st.sampled_from("1#x")),
     st.tuples(st.just("deadline")),
     st.tuples(st.just("started")),
 )
 ANSWERED = [("speak", 15), ("quiet", 2), ("transcribed", 0, "hello there"), ("quiet", 12), ("clause", 0, 0, "One two.")]
+ERRAND = [("speak", 15), ("quiet", 2), ("transcribed", 0, "hello there"), ("wanted", 0, "hello there"), ("quiet", 12)]
 CALLS = st.lists(STEPS, max_size=40)
 
 
@@ -60,8 +64,11 @@ def event_of(talk: Script, name: str, *args: Any) -> ev.Event:
     pick, *rest = args
     drafts = [c.draft for c in talk.all(ev.BeginDraft)]
     turns = [c.turn for c in talk.all(ev.BeginListening)]
-    replies = [c.reply for c in talk.log if isinstance(c, ev.BeginReply | ev.Speak)]
-    known = turns if name == "partial" else drafts if name in ("transcribed", "draft failed", "scored") else replies
+    known = [c.reply for c in talk.log if isinstance(c, MADE)]
+    if name in ("ready", "refused"):
+        known = [c.errand for c in talk.all(ev.BeginErrand)]
+    elif name in ("transcribed", "draft failed", "scored", "partial"):
+        known = turns if name == "partial" else drafts
     number = known[-1 - pick // 2] if len(known) > pick // 2 else pick
     match name:
         case "transcribed":
@@ -80,6 +87,12 @@ def event_of(talk: Script, name: str, *args: Any) -> ev.Event:
             return ev.AudioQueued(number, *rest)
         case "tool":
             return ev.ToolFinished(number, "t1", "clock", {}, {"a": 1}, "", *rest)
+        case "wanted":
+            return ev.ErrandWanted(number, *rest)
+        case "ready":
+            return ev.ErrandReady(number, "answered")
+        case "refused":
+            return ev.ErrandRefused(number)
         case "completed":
             return ev.ReplyCompleted(number)
         case "reply failed":
@@ -114,6 +127,7 @@ random_calls = settings(max_examples=100, deadline=None, suppress_health_check=[
 @random_calls
 @given(CALLS)
 @example([*ANSWERED, ("speak", 5), ("reply failed", 0, "llm"), ("quiet", 2), ("transcribed", 0, "stop")])
+@example([*ERRAND, ("ready", 0), ("completed", 0), ("quiet", 20), ("clause", 0, 0, "One two."), ("speak", 30)])
 @example([*ANSWERED, ("speak", 30), ("quiet", 2), ("transcribed", 0, ""), ("quiet", 45)])
 def test_every_random_call_keeps_the_rules(steps: list[Any]) -> None:
     talk = play(steps, greeting="Hello")

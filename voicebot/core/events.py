@@ -13,6 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from voicebot.core.errand_events import BeginErrand as BeginErrand
+from voicebot.core.errand_events import DeliverErrand as DeliverErrand
+from voicebot.core.errand_events import DropErrand as DropErrand
+from voicebot.core.errand_events import ErrandReady as ErrandReady
+from voicebot.core.errand_events import ErrandRefused as ErrandRefused
+from voicebot.core.errand_events import ErrandWanted as ErrandWanted
+from voicebot.core.errand_events import PublishErrand as PublishErrand
+
 Stage = Literal["stt", "llm", "tts"]
 State = Literal["listening", "hearing", "thinking", "speaking", "paused", "ended"]
 
@@ -194,6 +202,9 @@ Event = (
     | PlayoutHeard
     | PlayoutFinished
     | NoticeDue
+    | ErrandWanted
+    | ErrandReady
+    | ErrandRefused
     | TextTyped
     | DigitPressed
     | DeadlinePassed
@@ -363,6 +374,9 @@ Command = (
     | CommitReply
     | DropReply
     | Speak
+    | BeginErrand
+    | DeliverErrand
+    | DropErrand
     | StartPlayout
     | PausePlayout
     | ResumePlayout
@@ -372,6 +386,7 @@ Command = (
     | PublishReply
     | PublishTurn
     | PublishTool
+    | PublishErrand
     | PublishError
     | EndCall
 )

@@ -48,6 +48,12 @@ class TurnSettings:
     """Turns that a prompt contains."""
     notice_limit: int = 16
     """Notices that may wait for a gap; the oldest is dropped (and published as an error) beyond."""
+    errand_gap_ms: int = 200
+    """Silence of both sides after which an expert's late answer is spoken."""
+    errand_answer_ms: int = 4000
+    """The same after the bot asked something: the caller gets time to answer first."""
+    errand_stale_ms: int = 120_000
+    """An expert's answer that found no gap for this long after its question is let go."""
     greeting: str = ""
     apology: str = "Sorry, something went wrong. Please say that again."
     no_answer: str = "Sorry, I have no answer to that."

@@ -35,6 +35,8 @@ class Reply:
     exchange: Exchange | None = None
     turn: Turn | None = None
     """The turn that it answers; None for what the bot says unasked."""
+    request: str = ""
+    """What an expert shall find out, where this reply only acknowledges; "" for a reply that answers."""
     acted: bool = False
     """A tool of it changed something: its turn can no longer be taken back."""
     completed: bool = False

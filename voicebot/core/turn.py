@@ -21,13 +21,14 @@ from typing import Any
 
 from voicebot.core import events as ev
 from voicebot.core.endpoint import Endpointer, SoftEnded, SpeechResumed, SpeechStarted
-from voicebot.core.reply_side import ReplySide, asks
+from voicebot.core.errand_side import ErrandSide
+from voicebot.core.reply_side import asks
 from voicebot.core.settings import TurnSettings
 from voicebot.core.talk import DIGIT_WAIT_MS, Keypad, Reply, Turn, wait_ms
 from voicebot.core.text import is_backchannel, is_stop, normalize
 
 
-class TurnMachine(ReplySide):
+class TurnMachine(ErrandSide):
     """One call. The shell feeds events, runs the commands in order, and wakes it at `deadline`."""
 
     def __init__(self, settings: TurnSettings) -> None:
@@ -44,16 +45,7 @@ class TurnMachine(ReplySide):
             ev.DraftTranscribed: self._on_transcribed,
             ev.DraftFailed: self._on_draft_failed,
             ev.EndScored: self._on_end_scored,
-            ev.ReplyBegan: self._on_reply_began,
-            ev.ClauseWritten: self._on_clause,
-            ev.AudioQueued: self._on_audio,
-            ev.ToolFinished: self._on_tool,
-            ev.ReplyCompleted: self._on_completed,
-            ev.ReplyFailed: self._on_reply_failed,
-            ev.PlayoutStarted: self._on_playout_started,
-            ev.PlayoutHeard: self._on_playout_heard,
-            ev.PlayoutFinished: self._on_playout_finished,
-            ev.NoticeDue: self._on_notice,
+            **self._bot_handlers(),
             ev.TextTyped: self._on_typed,
             ev.DigitPressed: self._on_digit,
             ev.DeadlinePassed: self._on_deadline,
@@ -278,7 +270,7 @@ class TurnMachine(ReplySide):
         if live.turn is not None and self._may_reopen(live, turn):
             self.counts["reopened"] += 1
             turn.number, turn.prefix = live.number, live.turn.words
-            self.history.remove(live.number)
+            self._take_back(live.number)
 
     # ---- words from elsewhere
 
@@ -336,6 +328,8 @@ class TurnMachine(ReplySide):
                 self._reply_overdue(self._live)
             case "digits":
                 self._enter_digits()
+            case "gap":
+                pass  # What waits is spoken by what follows every step.
             case _:
                 self._out.append(ev.EndCall(f"{name} limit reached"))
 
@@ -355,6 +349,7 @@ class TurnMachine(ReplySide):
             self._drop_turn(self._turn)
         if self._live is not None:
             self._cut(self._live)
+        self._end_errands()
         self._ended = True
         self._timers.clear()
         self._publish_state("ended")
@@ -370,9 +365,8 @@ class TurnMachine(ReplySide):
     # ---- after every step
 
     def _settle(self) -> None:
-        """Fill a gap with a waiting notice, then tell the state if it changed."""
-        if self._notices and self._turn is None and self._live is None:
-            self._say(self._notices.popleft())
+        """Fill a gap with what waits to be said, then tell the state if it changed."""
+        self._mind_gap(self._turn is None and self._live is None)
         self._publish_state(self._state_now())
 
     def _state_now(self) -> ev.State:
