@@ -15,7 +15,7 @@ ErrandState = Literal["pending", "ready", "speaking", "delivered", "cancelled", 
 
 @dataclass(frozen=True, slots=True)
 class ErrandWanted:
-    """An event: this reply only acknowledges; the turn's answer is an expert's to find. `request`: in the caller's words."""
+    """An event: this reply only acknowledges; an expert shall answer `request`, the caller's words."""
 
     reply: int
     request: str
