@@ -14,7 +14,10 @@ COMMIT = "a" * 40
 
 
 class Hub:
-    """`files`: what is served. `cuts`: answers still to end half-way. `claimed`: sha256 said in place of the true."""
+    """`files`: what is served. `cuts`: answers still to end half-way. `claimed`: sha256 said in place of the true.
+
+    `elsewhere`: address that the bytes of files are redirected to, as on the hub; "" for none.
+    """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
@@ -22,6 +25,8 @@ class Hub:
         self.claimed: dict[str, str] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.url = ""
+        self.commit = COMMIT
+        self.elsewhere = ""
 
     def siblings(self) -> list[dict[str, object]]:
         """Small files have no LFS hash, as on the hub."""
@@ -44,10 +49,13 @@ def running_hub(files: dict[str, bytes]) -> Iterator[Hub]:
         def do_GET(self) -> None:
             hub.requests.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
             if self.path.startswith("/api/models/"):
-                info = {"id": "r/m", "sha": COMMIT, "siblings": hub.siblings()}
+                info = {"id": "r/m", "sha": hub.commit, "siblings": hub.siblings()}
                 self._send(200, json.dumps(info).encode())
                 return
             name = self.path.partition("/resolve/")[2].partition("/")[2]
+            if hub.elsewhere and name in hub.files:
+                self._send(302, b"", location=hub.elsewhere + self.path)
+                return
             if name not in hub.files:
                 self._send(404, b"")
                 return
@@ -55,10 +63,12 @@ def running_hub(files: dict[str, bytes]) -> Iterator[Hub]:
             start = int(wanted[1]) if wanted else 0
             self._send(206 if wanted else 200, content[start:], may_cut=True)
 
-        def _send(self, status: int, body: bytes, may_cut: bool = False) -> None:
+        def _send(self, status: int, body: bytes, may_cut: bool = False, location: str = "") -> None:
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
-            self.send_header("x-repo-commit", COMMIT)
+            self.send_header("x-repo-commit", hub.commit)
+            if location:
+                self.send_header("location", location)
             self.end_headers()
             cut = may_cut and hub.cuts > 0
             hub.cuts -= cut

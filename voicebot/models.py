@@ -1,19 +1,24 @@
 """Models by name: the manifest of what can be pulled, and what lies in the models directory.
 
 A pulled model is one folder, `<kind>/<name>` (`whisper/base.en`, `llm/qwen3-0.6b`, `piper/en_US-amy-medium`), with
-`voicebot.lock.json` beside its files: repository, commit, and the size and sha256 of every file.
+`voicebot.lock.json` beside its files: repository, commit, and the size and sha256 of every file. One on its way waits
+in `.staging`, see `models_pull`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
+import os
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from voicebot.errors import ConfigError, VoicebotError
@@ -21,6 +26,8 @@ from voicebot.errors import ConfigError, VoicebotError
 LOCK = "voicebot.lock.json"
 _PACKAGE = Path(__file__).resolve().parent
 _BLOCK_BYTES = 1 << 20
+_FAMILIES = {"llama": "llm"}
+"""Folders that are not named after their engine."""
 
 
 class ModelError(VoicebotError):
@@ -28,7 +35,11 @@ class ModelError(VoicebotError):
 
 
 class Model(BaseModel):
-    """One entry of the manifest. `size_mb` (download) and `memory_mb` (loaded) are approximate."""
+    """One entry of the manifest. `size_mb` (download) and `memory_mb` (loaded) are approximate.
+
+    `cores`: with fewer CPU cores it answers too late, a rule of thumb; None: for a GPU. `rank`: among those of its kind
+    that fit a machine the highest is chosen; 0 is never recommended, because it is for another language or need.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
@@ -42,6 +53,8 @@ class Model(BaseModel):
     licence: str
     languages: tuple[str, ...]
     good_for: str
+    cores: int | None = None
+    rank: int = 0
     sha256: dict[str, str] = {}
     """By file name in the repository, where known."""
     verified: bool = True
@@ -49,8 +62,12 @@ class Model(BaseModel):
 
     def folder(self, root: Path) -> Path:
         """Where it lies below the models directory."""
-        family = self.engine.partition(":")[0]
-        return root / {"llama": "llm"}.get(family, family) / self.name
+        return root / _FAMILIES.get(self.scheme, self.scheme) / self.name
+
+    @property
+    def scheme(self) -> str:
+        """The driver that runs it: "whisper"."""
+        return self.engine.partition(":")[0]
 
     def url(self, root: Path) -> str:
         """The engine URL that loads it."""
@@ -106,8 +123,43 @@ def read_lock(folder: Path) -> Lock | None:
 
 
 def write_lock(folder: Path, lock: Lock) -> None:
-    """Pin what was pulled."""
-    (folder / LOCK).write_text(json.dumps(lock.model_dump(), indent=2) + "\n", encoding="utf-8")
+    """Pin what was pulled. Raises: OSError."""
+    half = folder / f"{LOCK}.part"
+    half.write_text(json.dumps(lock.model_dump(), indent=2) + "\n", encoding="utf-8")
+    os.replace(half, folder / LOCK)
+
+
+def is_whole(folder: Path, lock: Lock) -> bool:
+    """Whether every file of the lock is there in its size; `verify_model` also compares what is in them."""
+    paths = [(folder / Path(name).name, pinned.size) for name, pinned in lock.files.items()]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def is_pulled(model: Model, root: Path) -> bool:
+    """Whether it lies whole in the models directory."""
+    lock = read_lock(model.folder(root))
+    return lock is not None and is_whole(model.folder(root), lock)
+
+
+def staging_folder(model: Model, root: Path) -> Path:
+    """Where its files wait until they are whole."""
+    return root / ".staging" / model.name
+
+
+@contextlib.contextmanager
+def exclusively(model: Model, root: Path) -> Iterator[None]:
+    """Keep every other process from pulling or removing the model. Raises: ModelError when one is at it, OSError."""
+    place = staging_folder(model, root)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place.with_name(f"{model.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ModelError(f"{model.name} is being pulled or removed by another process; wait until it is done") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def verify_model(model: Model, root: Path) -> int:
@@ -127,10 +179,13 @@ def verify_model(model: Model, root: Path) -> int:
 
 
 def remove_model(model: Model, root: Path) -> None:
-    """Delete a pulled model and its lock. Raises: ConfigError if it is not there."""
-    if not model.folder(root).is_dir():
+    """Delete a pulled model, its lock, and what a cut pull has left. Raises: ConfigError if there is nothing."""
+    folders = [folder for folder in (model.folder(root), staging_folder(model, root)) if folder.is_dir()]
+    if not folders:
         raise ConfigError(f"{model.name} is not in {root}, so there is nothing to remove")
-    shutil.rmtree(model.folder(root))
+    with exclusively(model, root):
+        for folder in folders:
+            shutil.rmtree(folder)
 
 
 def file_sha256(path: Path) -> str:

@@ -5,10 +5,8 @@ The self-test speaks a sentence with the profile's own voice, recognises it, ans
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -37,6 +35,7 @@ from voicebot.engines.base import (
 )
 from voicebot.engines.registry import create, parse
 from voicebot.errors import ConfigError, EngineBadOutput, VoicebotError
+from voicebot.machine import nvidia_gpus, this_machine, total_memory_mb
 from voicebot.profiles import Resolved, resolve_profile
 from voicebot.server import bind
 
@@ -66,6 +65,8 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     profile: str = ""
     reasons: list[str] = field(default_factory=list)
+    advice: str = ""
+    """The one command that would improve the choice of models, "" where none would."""
     engines: dict[str, str] = field(default_factory=dict)
     self_test: dict[str, float] = field(default_factory=dict)
 
@@ -85,9 +86,9 @@ def examine(config: Config) -> Report:
     except ConfigError as error:
         report.checks.append(Check("profile", "failed", str(error), "see the line above, or run make setup again"))
         return report
-    report.profile, report.reasons = resolved.profile, resolved.reasons
+    report.profile, report.reasons, report.advice = resolved.profile, resolved.why, resolved.advice
     report.engines = {kind: getattr(resolved.engines, kind) for kind in KINDS}
-    report.checks.append(Check("profile", "ok", "; ".join(resolved.reasons) or f"{resolved.profile}, as asked"))
+    report.checks.append(_profile(resolved))
     report.checks += [_model(kind, url, resolved.models_dir) for kind, url in report.engines.items()]
     report.checks.append(_self_test(resolved, report.self_test))
     return report
@@ -130,28 +131,22 @@ def _compiler() -> Check:
 
 
 def _machine() -> Check:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Check("machine", "ok", f"{os.cpu_count()} cores, {memory:.1f} GiB of memory")
+    machine, total = this_machine(), total_memory_mb() / 1024
+    return Check(
+        "machine", "ok", f"{machine.cores} cores, {machine.memory_mb / 1024:.1f} of {total:.1f} GiB memory free"
+    )
 
 
 def _gpu(config: Config) -> Check:
-    found = _nvidia_gpus()
+    found = "; ".join(f"{name}, {size_mb} MiB" for name, size_mb in nvidia_gpus())
     if found or config.profile != "gpu":
         return Check("gpu", "ok", found or "none (not needed)")
     return Check("gpu", "failed", "no NVIDIA GPU found", "install its driver, or use --profile local or embedded")
 
 
-def _nvidia_gpus() -> str:
-    """Names and memory, "" for none."""
-    program = shutil.which("nvidia-smi")
-    if not program:
-        return ""
-    command = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return "; ".join(answer.stdout.split("\n")).strip("; ")
+def _profile(resolved: Resolved) -> Check:
+    detail = "; ".join(resolved.why) or f"{resolved.profile}, as asked"
+    return Check("profile", "ok", detail, f"{resolved.advice}  {resolved.gain}" if resolved.advice else "")
 
 
 def _port(config: Config) -> Check:

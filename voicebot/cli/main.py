@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from voicebot.cli.bench import app as bench_app
 from voicebot.cli.models import app as models_app
 from voicebot.config import Config, load_config
 from voicebot.errors import ConfigError, ProtocolError, VoicebotError
@@ -31,19 +33,51 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")
 FAILED, BAD_INPUT = 1, 2
 
-ProfileOption = Annotated[str | None, typer.Option("--profile", help="auto, embedded, local or gpu.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; ./voicebot.toml if there is one.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. turn.max_wait_ms=900; repeatable.")]
-HostOption = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
-PortOption = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 for any free one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def _settings(
+    profile: Annotated[str | None, typer.Option(help="Which engines: auto, embedded, local or gpu.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file; without it ./voicebot.toml, where there is one.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="E.g. turn.max_wait_ms=900; repeatable.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 for any free one.")] = None,
+) -> Config:
+    """The flags are the strongest settings. Raises: ConfigError."""
+    flags = {"profile": profile, "server.host": host, "server.port": port}
+    given = [f"{key}={value}" for key, value in flags.items() if value is not None]
+    return load_config(config, overrides=[*(settings or []), *given])
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_settings`; it gets their `Config`, and its errors are reported."""
+    shared = inspect.signature(_settings, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    parameters = [context, *(own[name] for name in own if name != "config"), *shared.values()]
+
+    def run(context: typer.Context, **options: Any) -> None:
+        with _reported(context):
+            config = _settings(**{name: options.pop(name) for name in shared})
+            command(config=config, **options)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
 
 
 @app.callback()
 def _main(
-    context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="Log more, show tracebacks.")] = False
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, and show tracebacks.")] = False,
 ) -> None:
     context.obj = debug
     logging.basicConfig(
@@ -57,29 +91,21 @@ def _main(
 
 
 @app.command()
-def serve(
-    context: typer.Context,
-    profile: ProfileOption = None,
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    host: HostOption = None,
-    port: PortOption = None,
-) -> None:
-    """Take calls until Ctrl-C."""
-    with _reported(context):
-        from voicebot.server import Banner, run_server
+@_with_settings
+def serve(config: Config) -> None:
+    """Load the models and take calls until Ctrl-C."""
+    from voicebot.server import Banner, run_server
 
-        console = Console(stderr=True)
+    console = Console(stderr=True)
 
-        def announce(banner: Banner) -> None:
-            console.print(f"[bold]voicebot[/] is ready after {banner.load_s:.1f} s: [bold]{banner.url}[/]")
-            console.print(f"  profile {banner.profile}", *banner.reasons, sep="\n    ", markup=False, soft_wrap=True)
-            for kind, name in banner.engines.items():
-                console.print(f"  {kind:<4}  {name}", markup=False, soft_wrap=True)
+    def announce(banner: Banner) -> None:
+        console.print(f"[bold]voicebot[/] is ready after {banner.load_s:.1f} s: [bold]{banner.url}[/]")
+        console.print(f"  profile {banner.profile}", *banner.reasons, sep="\n    ", markup=False, soft_wrap=True)
+        for kind, name in banner.engines.items():
+            console.print(f"  {kind:<4}  {name}", markup=False, soft_wrap=True)
 
-        chosen = _config(config, settings, profile, host, port)
-        console.print("loading the models ...")
-        run_server(chosen, announce)
+    console.print("loading the models ...")
+    run_server(config, announce)
 
 
 @app.command()
@@ -93,7 +119,7 @@ def call(
     save: Annotated[Path | None, typer.Option(help="Write what was heard to this WAV.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer, and for its end.")] = 30.0,
 ) -> None:
-    """Call a server, speak WAVs, and report what was heard, answered, and how fast."""
+    """Call a server and speak WAVs; report what was heard, what was answered, and how fast."""
     with _reported(context):
         from voicebot.cli.call import converse, show
         from voicebot.cli.wav import read_speech, write_wav
@@ -108,10 +134,10 @@ def call(
 @app.command()
 def replay(
     context: typer.Context,
-    trace: Annotated[Path, typer.Argument(help="A call's trace, one JSON object a line.")],
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="A call's trace, one JSON object a line.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Step a fresh turn machine through a trace; exit 1 with the first difference if it decides otherwise."""
+    """Decide a recorded call again from its trace; exit 1 with the first difference if there is one."""
     with _reported(context):
         from voicebot.core.trace import replay as replay_lines
 
@@ -135,33 +161,16 @@ def replay(
 
 
 @app.command()
-def doctor(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    profile: ProfileOption = None,
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    host: HostOption = None,
-    port: PortOption = None,
-) -> None:
-    """Check the installation and the chosen engines, with a self-test turn; exit 1 if something needed is broken."""
-    with _reported(context):
-        from voicebot.cli.doctor import examine, show
+@_with_settings
+def doctor(config: Config, as_json: JsonOption = False) -> None:
+    """Check the installation and the chosen models, and try one turn; exit 1 if something needed is broken."""
+    from voicebot.cli.doctor import examine, show
 
-        with _stdout_to_stderr():
-            report = examine(_config(config, settings, profile, host, port))
-        _print_json(report.document()) if as_json else show(report, Console())
-        if not report.ok:
-            raise typer.Exit(FAILED)
-
-
-def _config(
-    file: Path | None, settings: list[str] | None, profile: str | None, host: str | None, port: int | None
-) -> Config:
-    """The flags are the strongest settings. Raises: ConfigError."""
-    flags = {"profile": profile, "server.host": host, "server.port": port}
-    given = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    return load_config(file, overrides=[*(settings or []), *given])
+    with _stdout_to_stderr():
+        report = examine(config)
+    _print_json(report.document()) if as_json else show(report, Console())
+    if not report.ok:
+        raise typer.Exit(FAILED)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[Pcm, int]:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (wave.Error, EOFError) as error:
         raise ConfigError(
-            f"{path} is not a WAV of plain PCM ({error or 'it ends too early'}); {_advice(path)}"
+            f"{path} is not a WAV of plain PCM ({str(error) or 'it ends too early'}); {_advice(path)}"
         ) from None
     if not encoded:
         raise ConfigError(f"{path} is empty: it has no samples; give a WAV with speech in it")
