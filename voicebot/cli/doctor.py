@@ -40,6 +40,8 @@ from voicebot.profiles import Resolved, resolve_profile
 from voicebot.server import bind
 
 SENTENCE = "what time is it"
+SPOKEN_TURN: tuple[Kind, ...] = ("vad", "stt", "llm", "tts")
+"""The engines that the self-test runs."""
 PACKAGES = (
     "aiortc", "fastapi", "uvicorn", "websockets", "numpy", "soxr", "onnxruntime", "silero-vad", "pocketsphinx",
     "faster-whisper", "llama-cpp-python", "espeakng-loader", "openai",
@@ -87,7 +89,7 @@ def examine(config: Config) -> Report:
         report.checks.append(Check("profile", "failed", str(error), "see the line above, or run make setup again"))
         return report
     report.profile, report.reasons, report.advice = resolved.profile, resolved.why, resolved.advice
-    report.engines = {kind: getattr(resolved.engines, kind) for kind in KINDS}
+    report.engines = {kind: url for kind in KINDS if (url := getattr(resolved.engines, kind, None))}
     report.checks.append(_profile(resolved))
     report.checks += [_model(kind, url, resolved.models_dir) for kind, url in report.engines.items()]
     report.checks.append(_self_test(resolved, report.self_test))
@@ -219,7 +221,7 @@ def _turn(resolved: Resolved, timings: dict[str, float]) -> tuple[str, str]:
         return engine
 
     try:
-        vad, stt, llm, tts = (open_engine(kind) for kind in KINDS)
+        vad, stt, llm, tts = (open_engine(kind) for kind in SPOKEN_TURN)
         said = timed("tts", lambda: _speak(tts, SENTENCE))
         timed("vad", lambda: _require_speech(vad, said))
         heard = timed("stt", lambda: _recognise(stt, said))
