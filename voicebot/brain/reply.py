@@ -1,6 +1,7 @@
-"""The making of one reply: prompt -> model -> clauses -> sound, reported to the turn machine as it goes.
+"""The making of one reply: words -> clauses -> sound, reported to the turn machine as it goes.
 
-    llm lane --text--> ClauseSplitter --clause queue (at most CLAUSES_AHEAD)--> tts lane --PCM--> the call's speaker
+    whoever writes --put--> clause queue (at most CLAUSES_AHEAD) --> tts lane --PCM--> the call's speaker
+    attempt: llm lane --text--> ClauseSplitter --put-->
 
 Until its turn is committed a reply is a draft: it may write clauses and voice the FIRST of them, and run tools that
 only look something up; the second clause and tools that act wait for `commit`.
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -73,6 +75,27 @@ class _StageFailed(Exception):
         self.stage = stage
 
 
+class Rejected(Exception):
+    """An attempt's answer is not good enough to be spoken; nothing of it was."""
+
+
+Gate = Callable[[LlmDone], str]
+"""Why an answer is rejected, "" if it is accepted."""
+Write = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one model did for a reply. `ttft_ms`: to its first text or tool call; NaN where there was none."""
+
+    engine: str
+    ttft_ms: float = math.nan
+    ms: float = 0.0
+    done: LlmDone | None = None
+    """Token counts and log-probabilities; None if it did not end by itself."""
+    failed: str = ""
+
+
 def prompt(settings: ReplySettings, history: Sequence[Line], caller: str) -> list[Message]:
     """The messages that a model gets: the system prompt, the talk so far, and the caller's words now."""
     messages = [Message("system", settings.system_prompt)] if settings.system_prompt else []
@@ -118,12 +141,32 @@ class Reply:
         """The turn stands: act, and voice the rest."""
         self._committed.set()
 
+    @property
+    def number(self) -> int:
+        return self._number
+
+    @property
+    def written(self) -> int:
+        """Clauses put so far."""
+        return self._written
+
+    async def committed(self) -> None:
+        """Wait until the turn stands."""
+        await self._committed.wait()
+
     async def answer(self, messages: list[Message], sampling: Sampling, session: str) -> None:
-        """Ask the model and voice what it says. Failures are reported, not raised."""
-        self._report(ReplyBegan(self._number, self._llm.engine.name))
+        """Ask the call's one model and voice what it says. Failures are reported, not raised."""
+
+        async def write() -> None:
+            await self.attempt(self._llm, messages, sampling, session)
+
+        await self.produce(write)
+
+    async def produce(self, write: Write) -> None:
+        """Voice what `write` puts. Failures are reported, not raised."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._write(messages, sampling, session), name=f"reply {self._number} llm")
+                group.create_task(self._write(write), name=f"reply {self._number} words")
                 group.create_task(self._voice(), name=f"reply {self._number} tts")
         except* _StageFailed as failures:
             failed = failures.exceptions[0]
@@ -150,35 +193,66 @@ class Reply:
 
     # ---- words
 
-    async def _write(self, messages: list[Message], sampling: Sampling, session: str) -> None:
-        schema = openai_schema(TOOLS.values())
+    async def _write(self, write: Write) -> None:
         try:
-            for _ in range(TOOL_ROUNDS):
-                calls = await self._generate(LlmRequest(messages, schema, sampling, session))
-                if not calls or not await self._run_tools(calls, messages):
-                    break
-            else:
-                raise EngineBadOutput(f"{self._llm.engine.name} called tools {TOOL_ROUNDS} times without saying a word")
+            await write()
         except EngineError as error:
             raise _StageFailed("llm", error) from error
         await self._clauses.put(None)
 
-    async def _generate(self, request: LlmRequest) -> list[ToolCall]:
-        """One generation: its clauses go out as they are complete; the tool calls it ends with come back."""
-        splitter, calls = ClauseSplitter(), []
-        chunks = self._llm.stream(lambda cancel: self._llm.engine.generate(request, cancel))
+    async def attempt(
+        self,
+        llm: LaneLike[LlmEngine],
+        messages: list[Message],
+        sampling: Sampling,
+        session: str,
+        gate: Gate | None = None,
+    ) -> Attempt:
+        """Have a model answer, its tools run, and its clauses put as they are complete.
+
+        With a `gate` nothing is put and no tool runs before the whole answer has passed it.
+        Raises: Rejected, EngineError.
+        """
+        self._report(ReplyBegan(self._number, llm.engine.name))
+        schema = openai_schema(TOOLS.values())
+        attempt = Attempt(llm.engine.name)
+        for _ in range(TOOL_ROUNDS):
+            calls = await self._generate(llm, LlmRequest(messages, schema, sampling, session), attempt, gate)
+            if not calls or not await self._run_tools(calls, messages):
+                return attempt
+        raise EngineBadOutput(f"{llm.engine.name} called tools {TOOL_ROUNDS} times without saying a word")
+
+    async def _generate(
+        self, llm: LaneLike[LlmEngine], request: LlmRequest, attempt: Attempt, gate: Gate | None
+    ) -> list[ToolCall]:
+        """One generation; the tool calls that it ends with come back."""
+        splitter, calls, held = ClauseSplitter(), list[ToolCall](), list[str]()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        chunks = llm.stream(lambda cancel: llm.engine.generate(request, cancel))
         async for chunk in chunks:
+            if math.isnan(attempt.ttft_ms):
+                attempt.ttft_ms = (loop.time() - began) * 1000
             match chunk:
                 case TextDelta(text):
-                    for clause in splitter.push(text):
-                        await self._put(clause)
+                    held += splitter.push(text)
+                    if gate is None:
+                        await self._put_all(held)
                 case ToolCall():
                     calls.append(chunk)
                 case LlmDone():
-                    pass
-        for clause in splitter.flush():
-            await self._put(clause)
+                    attempt.done = chunk
+        attempt.ms += (loop.time() - began) * 1000
+        if gate is not None and attempt.done is not None and (why := gate(attempt.done)):
+            attempt.failed = why
+            raise Rejected(why)
+        await self._put_all([*held, *splitter.flush()])
         return calls
+
+    async def _put_all(self, clauses: list[str]) -> None:
+        """Put and empty the list."""
+        while clauses:
+            await self.put(clauses.pop(0))
 
     async def _run_tools(self, calls: list[ToolCall], messages: list[Message]) -> bool:
         """Run them in order; True if the model must phrase a result, because a tool had nothing to say itself."""
@@ -198,11 +272,12 @@ class Reply:
             messages.append(Message("assistant", tool_calls=(call,)))
             messages.append(Message("tool", json.dumps(result.value), tool_call_id=call.call_id))
             for clause in _split(result.speech):
-                await self._put(clause)
+                await self.put(clause)
             ask_again |= not result.speech
         return ask_again
 
-    async def _put(self, clause: str) -> None:
+    async def put(self, clause: str) -> None:
+        """The next clause of the reply, speakable."""
         self._write_clause(clause)
         await self._clauses.put(clause)
 
