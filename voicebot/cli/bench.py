@@ -1,0 +1,189 @@
+"""`voicebot bench stt | llm | tts | shapes`: how fast the engines are on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from voicebot.bench.measure import Measure, Result, Subject, machine, measure
+from voicebot.bench.measure_llm import measure_llm
+from voicebot.bench.measure_stt import measure_stt
+from voicebot.bench.measure_tts import measure_tts
+from voicebot.bench.report import notes, show, write_svg
+from voicebot.bench.shapes import NOTE, SHAPES, find_shape, is_made, make_shape, shapes_dir, size_mb
+from voicebot.config import load_config
+from voicebot.engines.base import Kind
+from voicebot.engines.registry import parse
+from voicebot.errors import ConfigError, VoicebotError
+from voicebot.profiles import resolve_profile
+
+app = typer.Typer(help="Measure engines: stt, llm, tts; and make models of true size: shapes.", no_args_is_help=True)
+shapes_app = typer.Typer(help=f"Models of a true architecture and size ({NOTE}).", no_args_is_help=True)
+app.add_typer(shapes_app, name="shapes")
+FAILED, BAD_INPUT = 1, 2
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+ShapeOption = Annotated[
+    list[str] | None, typer.Option("--shape", help="From `voicebot bench shapes list`; repeatable; made if need be.")
+]
+UrlOption = Annotated[list[str] | None, typer.Option("--url", help="An engine URL; repeatable.")]
+RepeatOption = Annotated[int, typer.Option("--repeat", min=1, help="Runs of each measurement.")]
+PlotOption = Annotated[Path | None, typer.Option("--plot", help="Write a picture to this SVG file.")]
+ProfileOption = Annotated[str | None, typer.Option("--profile", help="Without --shape and --url: its own engine.")]
+MEASURES: dict[Kind, Measure] = {"stt": measure_stt, "llm": measure_llm, "tts": measure_tts}
+
+
+@app.command()
+def stt(
+    shape: ShapeOption = None,
+    url: UrlOption = None,
+    repeat: RepeatOption = 5,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """From the last sample to the words, for 1, 3, 5 and 10 s of speech."""
+    _bench("stt", shape, url, repeat, as_json, plot, profile)
+
+
+@app.command()
+def llm(
+    shape: ShapeOption = None,
+    url: UrlOption = None,
+    repeat: RepeatOption = 5,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """First token with a cold and a cached prefix, and tokens a second."""
+    _bench("llm", shape, url, repeat, as_json, plot, profile)
+
+
+@app.command()
+def tts(
+    shape: ShapeOption = None,
+    url: UrlOption = None,
+    repeat: RepeatOption = 5,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """First sound and real-time factor of a clause and of a long sentence."""
+    _bench("tts", shape, url, repeat, as_json, plot, profile)
+
+
+@shapes_app.command("list")
+def list_shapes(as_json: JsonOption = False) -> None:
+    """Every shape, and whether it has been made."""
+    root = shapes_dir()
+    rows = [
+        {"name": s.name, "kind": s.kind, "what": s.good_for, "made": is_made(s, root), "url": s.url(root)}
+        for s in SHAPES.values()
+    ]
+    if as_json:
+        _print({"note": NOTE, "shapes_dir": str(root), "shapes": rows})
+        return
+    for row in rows:
+        typer.echo(f"{row['name']:<18} {row['kind']:<4} {'made' if row['made'] else '':<5} {row['what']}")
+    typer.echo(NOTE)
+
+
+@shapes_app.command()
+def make(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="From `voicebot bench shapes list`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Build a shape into the cache, unless it is there."""
+    with _reported():
+        root, shape = shapes_dir(), find_shape(name)
+        with _stdout_to_stderr():
+            path = make_shape(shape, root)
+        size = size_mb(path)
+        if as_json:
+            _print({"name": name, "path": str(path), "url": shape.url(root), "size_mb": size, "note": NOTE})
+        else:
+            typer.echo(f"{path}\n{size} MB; {shape.url(root)}\n{NOTE}")
+
+
+def _bench(
+    kind: Kind,
+    shapes: list[str] | None,
+    urls: list[str] | None,
+    repeat: int,
+    as_json: bool,
+    plot: Path | None,
+    profile: str | None,
+) -> None:
+    with _reported():
+        results: list[Result] = []
+        with _stdout_to_stderr():
+            for subject in _subjects(kind, shapes or [], urls or [], profile):
+                typer.echo(f"measuring {subject.name} ...", err=True)
+                results.append(measure(subject, repeat, MEASURES[kind]))
+        where = machine()
+        title = f"{where['cpu']}, {where['cores']} cores"
+        if plot:
+            write_svg(results, title, plot)
+        if as_json:
+            rows = [result.document() | {"notes": notes(result)} for result in results]
+            note = {"note": NOTE} if any(result.random_weights for result in results) else {}
+            _print({"bench": kind, "machine": where, "repeat": repeat, **note, "results": rows})
+        else:
+            show(results, title, Console())
+
+
+def _subjects(kind: Kind, shapes: list[str], urls: list[str], profile: str | None) -> Iterator[Subject]:
+    """The shapes and URLs that were named, else the profile's own engine. Raises: ConfigError."""
+    found = [find_shape(name, kind) for name in shapes]
+    root = shapes_dir()
+    for shape in found:
+        make_shape(shape, root)
+        yield Subject(kind, shape.name, shape.url(root), root, random_weights=True)
+    if not shapes and not urls:
+        resolved = resolve_profile(load_config(None, overrides=[f"profile={profile}"] if profile else []))
+        own = getattr(resolved.engines, kind)
+        yield _own(kind, own, resolved.models_dir)
+    elif urls:
+        models = resolve_profile(load_config(None, overrides=["profile=embedded"])).models_dir
+        yield from (_own(kind, url, models) for url in urls)
+
+
+def _own(kind: Kind, url: str, models: Path) -> Subject:
+    """Raises: ConfigError for a URL that is none."""
+    return Subject(kind, parse(kind, url, models).short_name, url, models, random_weights=False)
+
+
+def _print(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
+    """One clear line and an exit code for our errors."""
+    try:
+        yield
+    except VoicebotError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(BAD_INPUT if isinstance(error, ConfigError) else FAILED) from None
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Libraries written in C print to file descriptor 1 as they please; meanwhile it is standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
