@@ -36,6 +36,7 @@ OWN_LIBRARIES = {
     "openai_chat": {"openai", "httpx"},
     "piper": {"piper"},
     "espeak": {"espeakng_loader"},
+    "turn_smart": {"onnxruntime"},
 }
 ENGINE_LIBRARIES = set().union(*OWN_LIBRARIES.values()) - {"httpx"}
 PURE_BRAIN = {"router", "policy", "confidence", "rollout", "privacy", "prompts", "tools"}

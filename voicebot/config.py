@@ -61,6 +61,8 @@ class EnginesConfig(Section):
 
     vad: str | None = None
     stt: str | None = None
+    turn: str | None = None
+    """End of turn; "" for none: the rule of the last word alone."""
     llm: str | None = None
     tts: str | None = None
 

@@ -7,29 +7,64 @@ aborted costs a second pass from the turn's start, faster than real time. Withou
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 
-from voicebot.core.audio import Pcm, SpeechRing
-from voicebot.core.events import DraftFailed, DraftTranscribed, Event, PartialTranscribed
-from voicebot.engines.base import Cancel, SttEngine, SttStream, Transcript
+from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ, Pcm, SpeechRing
+from voicebot.core.events import DraftFailed, DraftTranscribed, EndScored, Event, PartialTranscribed
+from voicebot.engines.base import TURN_AUDIO_S, Cancel, SttEngine, SttStream, Transcript, TurnEngine
 from voicebot.errors import EngineError
 from voicebot.lane import LaneLike
 
+log = logging.getLogger(__name__)
 Report = Callable[[Event], None]
+SCORE_TIMEOUT_S = 0.2
+"""A transcript waits no longer for the word of an end-of-turn model: by then the rule would often have committed."""
+
+
+class EndScorer:
+    """One call's questions to the end-of-turn model. Whatever goes wrong with it, the turn goes on by the rule."""
+
+    def __init__(self, lane: LaneLike[TurnEngine], ring: SpeechRing, count: Callable[[str], None]) -> None:
+        """`count` is told "end_unscored" for each question that got no answer."""
+        self._lane = lane
+        self._ring = ring
+        self._count = count
+
+    async def score(self, start_sample: int, text: str) -> float | None:
+        """P(the caller has finished) for the turn that began at `start_sample`; None without an answer in time."""
+        engine, pcm = self._lane.engine, EMPTY
+        if engine.wants_audio:
+            stop = self._ring.stop_sample
+            pcm = self._ring.read(max(start_sample, stop - TURN_AUDIO_S * SPEECH_RATE_HZ), stop)
+        try:
+            async with asyncio.timeout(SCORE_TIMEOUT_S):
+                return await self._lane.run(lambda _cancel: engine.end_probability(pcm, text))
+        except (EngineError, TimeoutError) as error:
+            log.warning("end of turn by the rule: %s", str(error) or f"no answer in {SCORE_TIMEOUT_S} s")
+            self._count("end_unscored")
+            return None
 
 
 class Hearing:
     """One turn's recognition; `run` is its task, the rest is called on the loop."""
 
     def __init__(
-        self, stt: LaneLike[SttEngine], ring: SpeechRing, report: Report, turn: int, start_sample: int
+        self,
+        stt: LaneLike[SttEngine],
+        ring: SpeechRing,
+        report: Report,
+        turn: int,
+        start_sample: int,
+        ending: EndScorer | None = None,
     ) -> None:
         self._stt = stt
         self._ring = ring
         self._report = report
         self._turn = turn
         self._start = start_sample
+        self._ending = ending
         self._draft: tuple[int, int, int] | None = None
         self._again = False
         self._wake = asyncio.Event()
@@ -97,14 +132,15 @@ class Hearing:
             await self._sleep()
         draft, start, stop = self._draft
         pcm = self._ring.read(start, stop)
-        self._finish(draft, await self._stt.run(lambda cancel: self._stt.engine.transcribe(pcm, cancel)))
+        transcript = await self._stt.run(lambda cancel: self._stt.engine.transcribe(pcm, cancel))
+        await self._finish(draft, transcript)
 
     async def _follow(self, stream: SttStream) -> None:
         """Feed what comes until a draft asks for the end; the stream is then used up, and needed anew on an abort."""
         try:
             draft = await self._feed_until_draft(stream)
             self._again = False
-            self._finish(draft, await self._stt.run(lambda _cancel: stream.finish()))
+            await self._finish(draft, await self._stt.run(lambda _cancel: stream.finish()))
             while not self._again:
                 await self._sleep()
         finally:
@@ -127,10 +163,19 @@ class Hearing:
             else:
                 await self._sleep()
 
-    def _finish(self, draft: int, transcript: Transcript) -> None:
-        if self._draft is not None and self._draft[0] == draft:
+    async def _finish(self, draft: int, transcript: Transcript) -> None:
+        """Report the score before the words: with both, the machine may commit at once or wait as long as it should."""
+        score = None
+        if self._ending is not None and transcript.text and self._asked(draft):
+            score = await self._ending.score(self._start, transcript.text)
+        if self._asked(draft):
             self._draft = None
+            if score is not None:
+                self._report(EndScored(draft, round(score, 3)))
             self._report(DraftTranscribed(draft, transcript.text, round(transcript.confidence, 3)))
+
+    def _asked(self, draft: int) -> bool:
+        return self._draft is not None and self._draft[0] == draft
 
 
 def _abandon(streams: list[SttStream], _cancel: Cancel) -> None:

@@ -94,7 +94,7 @@ def resolve_profile(
 
 def _turn_engine(stt: str) -> str:
     """The shipped end-of-turn model, which reads English; none for a recogniser that may write another language."""
-    english = stt.startswith(("pocketsphinx:", "moonshine:")) or re.match(r"whisper://[^?]*(\.en|distil-large-v3)\b", stt)
+    english = re.match(r"pocketsphinx:|moonshine:|whisper://[^?]*(\.en|distil-large-v3)\b", stt)
     return "text://" if english else ""
 
 

@@ -22,7 +22,7 @@ from voicebot.brain.reply import ReplySettings
 from voicebot.calls import CallRecord, Calls, CallTransport, Slot, new_call_id
 from voicebot.config import Config, trace_dir
 from voicebot.core.settings import TurnSettings
-from voicebot.engines.base import LlmEngine, Sampling, SttEngine, TtsEngine, VadEngine
+from voicebot.engines.base import LlmEngine, Sampling, SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.engines.registry import create
 from voicebot.errors import ConfigError, EngineError, VoicebotError
 from voicebot.lane import Lane
@@ -59,6 +59,7 @@ class VoiceServer:
             for ice in config.webrtc.ice_servers
         ]
         self._vad, self._stt, self._llm, self._tts = _engines(self.resolved)
+        self._turn = _turn_lane(self.resolved)
         self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep)
         self._deps: CallDeps | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -72,7 +73,8 @@ class VoiceServer:
     def models(self) -> dict[str, str]:
         """Kind -> the engine's name for people."""
         engines = {"vad": self._vad, "stt": self._stt.engine, "llm": self._llm.engine, "tts": self._tts.engine}
-        return {kind: engine.name for kind, engine in engines.items()}
+        turn = {"turn": self._turn.engine.name} if self._turn else {}
+        return {kind: engine.name for kind, engine in engines.items()} | turn
 
     async def begin(self, slot: Slot, transport: CallTransport, alias: str = "") -> CallRecord:
         """Start a call on a negotiated transport."""
@@ -103,8 +105,9 @@ class VoiceServer:
                     for task in background:
                         task.cancel()
         finally:
-            for lane in (self._stt, self._llm, self._tts):
-                await lane.aclose()
+            for lane in (self._stt, self._llm, self._tts, self._turn):
+                if lane is not None:
+                    await lane.aclose()
             self._vad.close()
             await asyncio.to_thread(self._traces.close)
 
@@ -131,8 +134,9 @@ class VoiceServer:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(asyncio.to_thread(self._vad.load))
-                for lane in (self._stt, self._llm, self._tts):
-                    group.create_task(lane.load())
+                for lane in (self._stt, self._llm, self._tts, self._turn):
+                    if lane is not None:
+                        group.create_task(lane.load())
             await dummy_turn(self._stt, self._llm, self._tts)
         except* EngineError as errors:
             self.fault = _first(errors)
@@ -147,6 +151,7 @@ class VoiceServer:
         self._deps = CallDeps(
             vad=self._vad,
             stt=self._stt,
+            end_of_turn=self._turn,
             llm=self._llm,
             tts=self._tts,
             turn=turn_settings(self.config),
@@ -179,6 +184,11 @@ def _engines(resolved: Resolved) -> tuple[VadEngine, Lane[SttEngine], Lane[LlmEn
         Lane(create("llm", urls.llm, models)),
         Lane(create("tts", urls.tts, models)),
     )
+
+
+def _turn_lane(resolved: Resolved) -> Lane[TurnEngine] | None:
+    url = resolved.engines.turn
+    return Lane(create("turn", url, resolved.models_dir)) if url else None
 
 
 def _first(errors: BaseExceptionGroup[EngineError]) -> EngineError:

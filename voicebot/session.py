@@ -24,8 +24,8 @@ from voicebot.core import events as ev
 from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.settings import TurnSettings
 from voicebot.core.turn import TurnMachine
-from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, VadEngine
-from voicebot.hearing import Hearing
+from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
+from voicebot.hearing import EndScorer, Hearing
 from voicebot.lane import LaneLike
 from voicebot.recorder import Recorder
 from voicebot.speaker import Speaker
@@ -59,6 +59,8 @@ class CallDeps:
     metrics: SessionMetrics
     info: dict[str, Any]
     """Shown to the caller's page in the `call` event: profile, models, version."""
+    end_of_turn: LaneLike[TurnEngine] | None = None
+    """None: the rule of the last word decides alone."""
     wall_clock: Callable[[], datetime] = local_time
     """For people's times only: what the clock and timer tools go by."""
 
@@ -84,6 +86,7 @@ class Session:
             wall_clock=deps.wall_clock,
             show_volume=lambda percent: transport.send_event({"type": "volume", "percent": percent}),
         )
+        self._ending = EndScorer(deps.end_of_turn, self._ring, self._count) if deps.end_of_turn is not None else None
         self._recorder = deps.open_recorder(call_id, transport.kind, deps.turn)
         self._events: deque[ev.Event] = deque()
         self._applying = False
@@ -193,6 +196,9 @@ class Session:
         for name, amount in self._machine.counts.items():
             self._deps.metrics.count(name, amount, transport=self._transport.kind)
 
+    def _count(self, name: str) -> None:
+        self._deps.metrics.count(name, transport=self._transport.kind)
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
         task = self._group.create_task(work, name=f"{self._call_id} {name}")
@@ -254,7 +260,7 @@ class Session:
     def _do(self, command: ev.Command) -> None:
         match command:
             case ev.BeginListening(turn, start_sample):
-                hearing = Hearing(self._deps.stt, self._ring, self._apply, turn, start_sample)
+                hearing = Hearing(self._deps.stt, self._ring, self._apply, turn, start_sample, self._ending)
                 self._hearing[turn] = (hearing, self._spawn(hearing.run(), f"hearing {turn}"))
             case ev.StopListening(turn):
                 self._hearing.pop(turn)[1].cancel()

@@ -74,8 +74,10 @@ def test_the_commit_waits_longer_the_less_complete_the_words_are(text: str, sile
     talk.expect(ev.StopListening(1), ev.CommitReply(3), ev.StartPlayout(3))
 
 
-@pytest.mark.parametrize(("probability", "silence_ms"), [(1.0, 672), (0.0, 1152)])
-def test_an_end_of_turn_model_is_fused_with_the_words(probability: float, silence_ms: int) -> None:
+@pytest.mark.parametrize(("probability", "silence_ms"), [(1.0, 224), (0.5, 704), (0.0, 1216)])
+def test_what_an_end_of_turn_model_says_stands_against_the_rule_of_the_last_word(
+    probability: float, silence_ms: int
+) -> None:
     talk = Script()
     talk.speak(480)
     talk.quiet(64)

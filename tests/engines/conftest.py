@@ -16,7 +16,7 @@ import pytest
 
 from tests.engines import chat_server, tiny, tiny_moonshine
 from voicebot.engines import registry
-from voicebot.engines.base import Engine, Kind, LlmEngine, Pcm, SttEngine, TtsEngine, VadEngine
+from voicebot.engines.base import Engine, Kind, LlmEngine, Pcm, SttEngine, TtsEngine, TurnEngine, VadEngine
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +72,8 @@ class Garage:
     def loaded(self, kind: Literal["vad"], url: str) -> VadEngine: ...
     @overload
     def loaded(self, kind: Literal["stt"], url: str) -> SttEngine: ...
+    @overload
+    def loaded(self, kind: Literal["turn"], url: str) -> TurnEngine: ...
     @overload
     def loaded(self, kind: Literal["llm"], url: str) -> LlmEngine: ...
     @overload

@@ -73,9 +73,8 @@ class Turn:
         return " ".join(part for part in (self.prefix, self.draft_text) if part)
 
     def end_probability(self) -> float:
-        """P(the caller has finished), fused from the draft's words and its audio."""
-        by_text = completeness(self.words)
-        return by_text if self.audio_end is None else (by_text + self.audio_end) / 2
+        """P(the caller has finished): an end-of-turn model's word stands; where there is none, the last word's rule."""
+        return completeness(self.words) if self.audio_end is None else self.audio_end
 
 
 def wait_ms(settings: TurnSettings, end_probability: float) -> float:

@@ -23,8 +23,11 @@ Pcm = npt.NDArray[np.int16]
 """Samples, int16[n], mono."""
 
 Locality = Literal["local", "remote"]
-Kind = Literal["vad", "stt", "llm", "tts"]
-KINDS: tuple[Kind, ...] = ("vad", "stt", "llm", "tts")
+Kind = Literal["vad", "stt", "turn", "llm", "tts"]
+KINDS: tuple[Kind, ...] = ("vad", "stt", "turn", "llm", "tts")
+
+TURN_AUDIO_S = 8
+"""How much of the latest speech an end-of-turn model hears at most."""
 
 
 class Cancel(Protocol):
@@ -121,6 +124,21 @@ class SttEngine(Engine, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
+class TurnEngine(Engine, Protocol):
+    """Judges whether a caller who has fallen silent has finished. Asked once for each draft, in the pause."""
+
+    wants_audio: bool
+    """Whether it listens. To one that does not, a call gives no samples, and copies none."""
+
+    def end_probability(self, pcm: Pcm, text: str) -> float:
+        """P(the caller has finished), 0..1: how likely no more words come, given that the silence lasts.
+
+        `pcm`: int16[n], 16 kHz, at most the last TURN_AUDIO_S seconds of the turn, the pause so far included; n = 0
+        unless `wants_audio`. `text`: the turn's words as recognised, never "". Raises: EngineError.
+        """
+        ...
+
+
     """A model's wish to run a tool. `arguments` is parsed JSON (an object)."""
 
     call_id: str
