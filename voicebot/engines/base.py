@@ -122,8 +122,6 @@ class SttEngine(Engine, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
 class TurnEngine(Engine, Protocol):
     """Judges whether a caller who has fallen silent has finished. Asked once for each draft, in the pause."""
 
@@ -139,6 +137,8 @@ class TurnEngine(Engine, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
     """A model's wish to run a tool. `arguments` is parsed JSON (an object)."""
 
     call_id: str
