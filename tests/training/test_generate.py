@@ -91,4 +91,4 @@ def test_training_and_validation_utterances_are_apart() -> None:
 def test_invented_words_fill_open_slots() -> None:
     slots = Slots(Random(1), words=True)
     assert len({slots.timer_name() for _ in range(400)}) > 150
-    assert all(slots.fill(slot) for slot in ("duration", "when", "when:at", "text", "expression", "topic", "_title"))
+    assert all(slots.fill(slot) for slot in ("duration", "when", "when:at", "text", "expression", "_topic", "_title"))

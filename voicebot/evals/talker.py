@@ -47,16 +47,6 @@ FAMILIES = (
     {"hobbies", "feelings"},
     {"user_named", "user_name"},
 )
-CUES = {
-    "word meanings": ("mean", "defin"), "spelling": ("spell",), "translations": (" say ", "translat", " in "),
-    "songs": ("song", "sang", "play"), "music": ("song", "play", "sing"), "phone calls": ("call", "phone", "dial"),
-    "text messages": ("text", "messag"), "home devices": ("turn", "light", "lock", "set ", "dim"),
-    "rides": ("taxi", "uber"), "recipes": ("make", "cook", "bake"), "cooking": ("cook", "bake", "boil", "roast"),
-    "dice": ("die",), "calories": ("calor",), "directions": ("get to", "navigat", "way to"),
-    "distances": ("far", "long", "get to"), "calendars": ("meeting", "schedule"), "locations": ("where",),
-    "orders": ("buy", "order"), "to do lists": ("todo",), "bank accounts": ("bank", "account"),
-}  # fmt: skip
-"""Words of the caller that call for a topic without naming it."""
 MAX_WORDS = 32
 
 
@@ -198,7 +188,7 @@ def generated(model: Model, count: int, seed: int, clean: bool) -> tuple[Score, 
             tools.add(last.tool, same_call(answer, last.tool, wanted), last.user, f"{last.tool} {wanted}", answer)
         else:
             act = act_of(last.reply)
-            replies.add(act, fault(answer, act, last.user, "") == "", last.user, last.reply, answer)
+            replies.add(act, fault(answer, act, last.user) == "", last.user, last.reply, answer)
     return tools, replies, answers
 
 
@@ -235,10 +225,10 @@ def act_of(reply: str) -> str:
     return next((f"ask {tool}" for tool, questions in ASKS.items() if reply in questions), "unknown")
 
 
-REFUSING = {"know", "know_wh", "act", "weather", "topic", "fact_topic", "rename_bot"}
+REFUSING = {"know", "know_wh", "act", "weather", "fact_topic", "rename_bot"}
 
 
-def fault(answer: Answer, act: str, said: str, topic: str) -> str:
+def fault(answer: Answer, act: str, said: str) -> str:
     """Why a reply is not acceptable, "" if it is: the rubric of the model card."""
     if answer.tool:
         return "tool call"
@@ -248,20 +238,16 @@ def fault(answer: Answer, act: str, said: str, topic: str) -> str:
     if act in REFUSING:
         if got not in REFUSING:
             return f"answered as {got}"
-        return "" if _topic_fits(answer.text, said, topic) else "wrong topic"
+        return "" if _topic_fits(answer.text, said) else "wrong topic"
     return "" if got == act or any({got, act} <= family for family in FAMILIES) else f"answered as {got}"
 
 
-def _topic_fits(reply: str, said: str, topic: str) -> bool:
-    """A topic that is named must come from the caller's words or be the subject of the intent."""
+def _topic_fits(reply: str, said: str) -> bool:
+    """A topic that is named must come from the caller's words."""
     if reply in STOCK or not (found := TOPIC.search(reply)):
         return True
-    named = set(_plain(found[1]).split())
-    if any(cue in f"{said.lower()} " for cue in CUES.get(found[1], ())):
-        return True
-    allowed = set(_plain(said).split()) | set(_plain(topic).split())
-    stems = {word[:4] for word in allowed}
-    return any(word[:4] in stems for word in named)
+    stems = {word[:4] for word in _plain(said).split()}
+    return any(word[:4] in stems for word in _plain(found[1]).split())
 
 
 def clinc_replies(model: Model, path: Path, limit: int, seed: int) -> tuple[Score, Counter[str]]:
@@ -273,11 +259,11 @@ def clinc_replies(model: Model, path: Path, limit: int, seed: int) -> tuple[Scor
     score, faults = Score(), Counter[str]()
     for item in chosen:
         answer = model.answer([{"role": "user", "content": item.text}])
-        problem = fault(answer, item.act, item.text, item.detail)
+        problem = fault(answer, item.act, item.text)
         if problem:
             faults[problem.split(" as ")[0]] += 1
-        kind = "oos" if item.intent == "oos" else "topic" if item.act == "topic" else "talk"
-        score.add(kind, not problem, item.text, f"{item.act} {item.detail} ({problem})", answer)
+        kind = "oos" if item.intent == "oos" else "refuse" if item.act in REFUSING else "talk"
+        score.add(kind, not problem, item.text, f"{item.act} ({problem})", answer)
     return score, faults
 
 

@@ -30,12 +30,14 @@ ACT_WEIGHTS = {
     "set_volume": 6,
     "repeat_last": 3,
     "ask": 4,
-    "talk": 20,
-    "beyond": 10,
+    "talk": 15,
+    "beyond": 8,
 }
 HUMAN_SHARE = 0.36
 """Of exchanges that are human phrasings, when there are any; of these, HUMAN_TOOL_SHARE ask for a tool."""
-HUMAN_TOOL_SHARE = 0.45
+HUMAN_TOOL_SHARE = 0.55
+HUMAN_TALK_SHARE = 0.4
+"""Of human phrasings without a tool: small talk; the rest is beyond the talker and refused."""
 ASKS = {
     "set_timer": ("For how long?", "How long should the timer run?"),
     "set_alarm": ("For what time?", "What time should I set the alarm for?"),
@@ -75,7 +77,10 @@ class Generator:
         self.groups = {group: found for group in ACT_WEIGHTS if (found := _in_group(sections, group))}
         self.replies = {section.act: section.replies for section in sections if section.replies}
         self.said_tools = [item for item in said or [] if item.act in TOOLS or item.act == "ask"]
-        self.said_other = [item for item in said or [] if item.act not in TOOLS and item.act != "ask"]
+        others = [item for item in said or [] if item.act not in TOOLS and item.act != "ask"]
+        self.said_beyond = [item for item in others if item.act == "know_wh"]
+        self.said_talk = [item for item in others if item.act != "know_wh"]
+        self.lexicon = sorted({word for item in said or [] for word in item.text.split() if _is_name_like(word)})
 
     def dialogues(self) -> Iterator[list[Turn]]:
         """Endless dialogues of one to six exchanges."""
@@ -99,14 +104,14 @@ class Generator:
 
     def exchange(self, before: list[Turn]) -> list[Turn]:
         """One exchange, or two when something had to be asked back."""
-        if self.said_other and self.rng.random() < HUMAN_SHARE:
+        if self.said_beyond and self.rng.random() < HUMAN_SHARE:
             return self._from_human(before)
         group = self.rng.choices(list(self.groups), [ACT_WEIGHTS[group] for group in self.groups])[0]
         return self.pattern_exchange(group, before)
 
     def pattern_exchange(self, group: str, before: list[Turn]) -> list[Turn]:
         section, pattern = pick(self.groups[group], self.held_out, self.rng)
-        slots = Slots(self.rng, words=self.rng.random() < 0.62)
+        slots = Slots(self.rng, self.rng.random() < 0.62, self.lexicon)
         pieces = expand(pattern, section.notes, slots)
         pieces = self._spoken_pieces(noise.open_and_close(pieces, pattern.startswith("!"), self.rng), slots.words)
         text = noise.joined(pieces)
@@ -114,8 +119,7 @@ class Generator:
             return self._asked(section.notes[0], text, _arguments(pieces), slots)
         if section.act in TOOLS:
             return [self._call(section.act, text, _arguments(pieces) + tuple(section.constants.items()))]
-        topic = next((piece.text for piece in pieces if piece.slot == "topic"), "")
-        return [Turn(text, self._reply(section.act, topic, before))]
+        return [Turn(text, self._reply(section.act, before))]
 
     def _spoken_pieces(self, pieces: list[Piece], words: bool) -> list[Piece]:
         if not self.clean and self.rng.random() < 0.6:
@@ -136,28 +140,24 @@ class Generator:
         pieces = self._spoken_pieces(pieces, slots.words)
         return [first, self._call(tool, noise.joined(pieces), _arguments(pieces) + known)]
 
-    def _reply(self, act: str, topic: str, before: list[Turn]) -> str:
+    def _reply(self, act: str, before: list[Turn]) -> str:
         replies = self.replies[act]
         if act in ("joke", "fact"):
             fresh = [reply for reply in replies if all(reply != turn.reply for turn in before)]
             return self.rng.choice(fresh or replies)
-        return _usual(replies, self.rng).replace("{topic}", topic)
+        return _usual(replies, self.rng)
 
     def _from_human(self, before: list[Turn]) -> list[Turn]:
         if self.said_tools and self.rng.random() < HUMAN_TOOL_SHARE:
             return self._human_tool(self.rng.choice(self.said_tools))
-        item = self.rng.choice(self.said_other)
+        talks = self.said_talk and self.rng.random() < HUMAN_TALK_SHARE
+        item = self.rng.choice(self.said_talk if talks else self.said_beyond)
         text = self._restyled(item.text)
-        reply = (
-            clinc.topic_reply(item.detail, item.text, self.rng)
-            if item.act == "topic"
-            else self._reply(item.act, "", before)
-        )
-        return [Turn(text, reply)]
+        return [Turn(text, self._reply(item.act, before))]
 
     def _human_tool(self, item: clinc.Said) -> list[Turn]:
         """A human phrasing of a tool intent, often with other fillers in its slots."""
-        slots = Slots(self.rng, words=self.rng.random() < 0.6)
+        slots = Slots(self.rng, self.rng.random() < 0.6, self.lexicon)
         pieces = _cut(item)
         if self.rng.random() < 0.6:
             pieces = _refilled(pieces, item, slots)
@@ -173,6 +173,11 @@ class Generator:
         return noise.joined(self._spoken_pieces(pieces, words=self.rng.random() < 0.6))
 
 
+def _is_name_like(word: str) -> bool:
+    """Long enough not to be one of the words that hold a sentence together, and nothing but letters."""
+    return len(word) >= 4 and word.isalpha()
+
+
 def _in_group(sections: list[Section], group: str) -> list[Section]:
     if group in ("talk", "beyond"):
         return [section for section in sections if section.file == f"{group}.txt"]
@@ -185,7 +190,7 @@ def _usual(replies: list[str] | tuple[str, ...], rng: Random) -> str:
 
 
 def _arguments(pieces: list[Piece]) -> tuple[tuple[str, str], ...]:
-    return tuple((piece.slot, piece.text) for piece in pieces if piece.slot and not piece.slot.startswith("topic"))
+    return tuple((piece.slot, piece.text) for piece in pieces if piece.slot)
 
 
 def _cut(item: clinc.Said) -> list[Piece]:

@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from voicebot.training import vocabulary as v
@@ -19,8 +19,10 @@ from voicebot.training.slot_times import TimeSlots
 class Slots(TimeSlots):
     """Draws slot fillers from one seeded generator. Slots are named `{slot}` or `{slot:variant}` in patterns."""
 
-    def __init__(self, rng: Random, words: bool) -> None:
+    def __init__(self, rng: Random, words: bool, lexicon: Sequence[str] = ()) -> None:
+        """`lexicon`: words from anywhere that may turn up as names, so that every word is learned as one to copy."""
         super().__init__(rng, words)
+        self._lexicon = lexicon
         self._makers: dict[str, Callable[[], str]] = {
             "duration": self.duration,
             "duration:adj": self.duration_adjective,
@@ -37,7 +39,6 @@ class Slots(TimeSlots):
             "expression": self.expression,
             "expression:verb": self.verb_expression,
             "level": self.level,
-            "topic": self.topic,
             "_topic": self.topic,
             "_number": lambda: self.number(2, 90),
             "_year": lambda: self.number(1950, 2030),
@@ -59,7 +60,9 @@ class Slots(TimeSlots):
         return self._makers[slot]()
 
     def invented(self) -> str:
-        """A word nobody said before: two or three random syllables."""
+        """A word nobody said in this place before: any word of the lexicon, or two or three random syllables."""
+        if self._lexicon and self.rng.random() < 0.5:
+            return self.rng.choice(self._lexicon)
         parts = [self.rng.choice(v.ONSETS) + self.rng.choice(v.RIMES) for _ in range(self.rng.choice((1, 2, 2, 2, 3)))]
         return "".join(parts)
 
