@@ -68,7 +68,7 @@ def test_a_wrong_url_is_a_config_error_that_names_the_value_and_what_is_known(
 
 
 def test_an_unknown_kind_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="known: vad, stt, llm, tts"):
+    with pytest.raises(ConfigError, match="known: vad, stt, turn, llm, tts"):
         registry.parse("ear", "silero://")  # type: ignore[arg-type]
 
 
