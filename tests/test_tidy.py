@@ -102,6 +102,8 @@ def layer(path: Path) -> tuple[str, ...] | None:
         return ("core", "errors", "engines")
     if within(name, ("transports",)):
         return ("core", "errors", "transports")
+    if within(name, ("ledger",)):
+        return ("core", "errors", "ledger")
     if name.removeprefix("brain.") in PURE_BRAIN:
         return ("core", "errors", "brain", "engines.base")
     if within(name, ("brain",)):
@@ -132,6 +134,12 @@ def test_nobody_imports_the_command_line() -> None:
         module(p) for p in sources() if not within(module(p), ("cli",)) for name in ours(p) if within(name, ("cli",))
     }
     assert not users
+
+
+def test_the_ledger_is_used_only_where_things_are_put_together() -> None:
+    composers = ("ledger", "server", "service", "session", "cli")
+    users = [module(p) for p in sources() if any(within(n, ("ledger",)) for n in ours(p))]
+    assert [name for name in users if not within(name, composers)] == []
 
 
 def test_engines_know_no_event_loop_and_only_their_own_library() -> None:
@@ -168,7 +176,7 @@ def test_the_brain_opens_no_connection_but_in_egress() -> None:
 
 
 def test_threads_are_crossed_only_in_the_lane() -> None:
-    allowed = ("lane", "engines", "cli", "training", "evals", "recorder")
+    allowed = ("lane", "engines", "cli", "training", "evals", "recorder", "ledger")
     users = [module(p) for p in sources() if "threading" in set(imports(p)) and not within(module(p), allowed)]
     assert not users
 

@@ -56,7 +56,8 @@ def list_calls(
         )
         for call in found:
             seconds = "" if call["ended_s"] is None else f"{call['ended_s'] - call['started_s']:.0f}"
-            counts = str(call["turns"]), str(call["escalations"]), usd(call["cost_usd"])
+            cost = usd(call["cost_usd"]) + (" and unknown" if call["unknown_costs"] else "")
+            counts = str(call["turns"]), str(call["escalations"]), cost
             ending = call["label"] or "", call["end_reason"] or ""
             table.add_row(call["id"], utc(call["started_s"]), seconds, call["transport"] or "", *counts, *ending)
         Console().print(table)

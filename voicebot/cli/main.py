@@ -21,7 +21,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from voicebot.cli.audit import audit
 from voicebot.cli.bench import app as bench_app
+from voicebot.cli.bill import bill
+from voicebot.cli.calls import app as calls_app
 from voicebot.cli.models import app as models_app
 from voicebot.config import Config, load_config
 from voicebot.errors import ConfigError, ProtocolError, VoicebotError
@@ -34,6 +37,9 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(calls_app, name="calls")
+app.command()(bill)
+app.command()(audit)
 FAILED, BAD_INPUT = 1, 2
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

@@ -30,23 +30,20 @@ class LedgerReader:
         self._connection = connection
 
     def calls(self, since_s: float = 0.0, limit: int | None = None) -> list[Record]:
-        """Newest first, each with its number of turns and escalations, and what is known of its cost."""
+        """Newest first, each with its turns, its escalations, what is known of its cost, and of how many it is not."""
         query = select(calls).where(calls.c.started_s >= since_s).order_by(calls.c.started_s.desc()).limit(limit)
         found = [dict(row) for row in self._connection.execute(query).mappings()]
-        counts = {
-            name: dict(self._connection.execute(query).tuples().all())
+        unpriced = attempts.c.cost_usd.is_(None)
+        counts: dict[str, dict[str, Any]] = {
+            name: {row[0]: row[1] for row in self._connection.execute(query)}
             for name, query in {
                 "turns": select(turns.c.call, func.count()).group_by(turns.c.call),
                 "escalations": select(escalations.c.call, func.count()).group_by(escalations.c.call),
                 "cost_usd": select(attempts.c.call, func.sum(attempts.c.cost_usd)).group_by(attempts.c.call),
+                "unknown_costs": select(attempts.c.call, func.count()).where(unpriced).group_by(attempts.c.call),
             }.items()
         }
-        return [
-            call
-            | {"turns": counts["turns"].get(call["id"], 0), "escalations": counts["escalations"].get(call["id"], 0)}
-            | {"cost_usd": counts["cost_usd"].get(call["id"])}
-            for call in found
-        ]
+        return [call | {name: count.get(call["id"], 0) for name, count in counts.items()} for call in found]
 
     def call(self, call_id: str) -> Record:
         """A call and all of its rows. Raises: ConfigError, when there is none of that id."""
