@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.ledger.books import NOON, attempt, frontier, turn
+from tests.ledger.test_audit import asked, completion, route
 from voicebot.cli import audit as audit_command
 from voicebot.cli.books import since_s
 from voicebot.cli.main import app
@@ -101,3 +102,17 @@ def test_audit_of_a_missing_file_or_of_no_log_is_bad_input(tmp_path: Path, monke
     result = voicebot("audit", tmp_path / "x.jsonl")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "holds no chat completion; line 1: not JSON" in result.stderr
+
+
+def test_audit_tells_tasks_and_money_per_month_for_people_and_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_command, "load_route", lambda: route)
+    lines = [{"request": asked(f"timer {n}"), "response": completion(1_700_000_000 + n * 86_400)} for n in range(3)]
+    (tmp_path / "x.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + "broken\n")
+    document = json.loads(voicebot("audit", tmp_path / "x.jsonl", "--json").stdout)
+    assert (document["tasks"]["timer"]["takeable"], document["unknown_cost_models"]) == (3, {"big": 3})
+    assert document["malformed"] == {"4": "not JSON: JSONDecodeError"}
+    told = voicebot("audit", tmp_path / "x.jsonl").stdout
+    assert "line 4: not JSON: JSONDecodeError" in told
+    assert "price unknown, and in no sum: big" in told

@@ -11,6 +11,14 @@ down_revision: str | None = None
 
 def upgrade() -> None:
     """Make the tables and their indexes."""
+    _make_calls()
+    _make_turns()
+    _make_attempts()
+    _make_egress()
+    _make_escalations()
+
+
+def _make_calls() -> None:
     op.create_table(
         "calls",
         sa.Column("id", sa.Text, primary_key=True),
@@ -24,6 +32,9 @@ def upgrade() -> None:
         sa.Column("trace", sa.Text),
     )
     op.create_index("calls_started", "calls", ["started_s"])
+
+
+def _make_turns() -> None:
     op.create_table(
         "turns",
         sa.Column("call", sa.Text, primary_key=True),
@@ -40,6 +51,9 @@ def upgrade() -> None:
         sa.Column("v2v_ms", sa.Double),
     )
     op.create_index("turns_at", "turns", ["at_s"])
+
+
+def _make_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("id", sa.Text, primary_key=True),
@@ -67,6 +81,9 @@ def upgrade() -> None:
     )
     op.create_index("attempts_started", "attempts", ["started_s"])
     op.create_index("attempts_call", "attempts", ["call"])
+
+
+def _make_egress() -> None:
     op.create_table(
         "egress",
         sa.Column("id", sa.Text, primary_key=True),
@@ -82,6 +99,9 @@ def upgrade() -> None:
     )
     op.create_index("egress_at", "egress", ["at_s"])
     op.create_index("egress_call", "egress", ["call"])
+
+
+def _make_escalations() -> None:
     op.create_table(
         "escalations",
         sa.Column("id", sa.Text, primary_key=True),
