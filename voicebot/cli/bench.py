@@ -8,25 +8,21 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from voicebot.bench.measure import Measure, Result, Subject, machine, measure
-from voicebot.bench.measure_llm import measure_llm
-from voicebot.bench.measure_stt import measure_stt
-from voicebot.bench.measure_tts import measure_tts
-from voicebot.bench.report import notes, show, write_svg
-from voicebot.bench.shapes import NOTE, SHAPES, find_shape, is_made, make_shape, shapes_dir, size_mb
-from voicebot.config import load_config
-from voicebot.engines.base import Kind
-from voicebot.engines.registry import parse
 from voicebot.errors import ConfigError, VoicebotError
-from voicebot.profiles import resolve_profile
+
+if TYPE_CHECKING:
+    from voicebot.bench.measure import Measure, Result, Subject
+    from voicebot.engines.base import Kind
 
 app = typer.Typer(help="Measure engines: stt, llm, tts; and make models of true size: shapes.", no_args_is_help=True)
-shapes_app = typer.Typer(help=f"Models of a true architecture and size ({NOTE}).", no_args_is_help=True)
+shapes_app = typer.Typer(
+    help="Models of a true architecture and size: random weights, speed only.", no_args_is_help=True
+)
 app.add_typer(shapes_app, name="shapes")
 FAILED, BAD_INPUT = 1, 2
 
@@ -38,7 +34,6 @@ UrlOption = Annotated[list[str] | None, typer.Option("--url", help="An engine UR
 RepeatOption = Annotated[int, typer.Option("--repeat", min=1, help="Runs of each measurement.")]
 PlotOption = Annotated[Path | None, typer.Option("--plot", help="Write a picture to this SVG file.")]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Without --shape and --url: its own engine.")]
-MEASURES: dict[Kind, Measure] = {"stt": measure_stt, "llm": measure_llm, "tts": measure_tts}
 
 
 @app.command()
@@ -83,6 +78,8 @@ def tts(
 @shapes_app.command("list")
 def list_shapes(as_json: JsonOption = False) -> None:
     """Every shape, and whether it has been made."""
+    from voicebot.bench.shapes import NOTE, SHAPES, is_made, shapes_dir
+
     root = shapes_dir()
     rows = [
         {"name": s.name, "kind": s.kind, "what": s.good_for, "made": is_made(s, root), "url": s.url(root)}
@@ -103,6 +100,8 @@ def make(
 ) -> None:
     """Build a shape into the cache, unless it is there."""
     with _reported():
+        from voicebot.bench.shapes import NOTE, find_shape, make_shape, shapes_dir, size_mb
+
         root, shape = shapes_dir(), find_shape(name)
         with _stdout_to_stderr():
             path = make_shape(shape, root)
@@ -123,11 +122,15 @@ def _bench(
     profile: str | None,
 ) -> None:
     with _reported():
+        from voicebot.bench.measure import machine, measure
+        from voicebot.bench.report import notes, show, write_svg
+        from voicebot.bench.shapes import NOTE
+
         results: list[Result] = []
         with _stdout_to_stderr():
             for subject in _subjects(kind, shapes or [], urls or [], profile):
                 typer.echo(f"measuring {subject.name} ...", err=True)
-                results.append(measure(subject, repeat, MEASURES[kind]))
+                results.append(measure(subject, repeat, _work(kind)))
         where = machine()
         title = f"{where['cpu']}, {where['cores']} cores"
         if plot:
@@ -140,8 +143,22 @@ def _bench(
             show(results, title, Console())
 
 
+def _work(kind: Kind) -> Measure:
+    from voicebot.bench.measure_llm import measure_llm
+    from voicebot.bench.measure_stt import measure_stt
+    from voicebot.bench.measure_tts import measure_tts
+
+    works: dict[Kind, Measure] = {"stt": measure_stt, "llm": measure_llm, "tts": measure_tts}
+    return works[kind]
+
+
 def _subjects(kind: Kind, shapes: list[str], urls: list[str], profile: str | None) -> Iterator[Subject]:
     """The shapes and URLs that were named, else the profile's own engine. Raises: ConfigError."""
+    from voicebot.bench.measure import Subject
+    from voicebot.bench.shapes import find_shape, make_shape, shapes_dir
+    from voicebot.config import load_config
+    from voicebot.profiles import resolve_profile
+
     found = [find_shape(name, kind) for name in shapes]
     root = shapes_dir()
     for shape in found:
@@ -158,6 +175,9 @@ def _subjects(kind: Kind, shapes: list[str], urls: list[str], profile: str | Non
 
 def _own(kind: Kind, url: str, models: Path) -> Subject:
     """Raises: ConfigError for a URL that is none."""
+    from voicebot.bench.measure import Subject
+    from voicebot.engines.registry import parse
+
     return Subject(kind, parse(kind, url, models).short_name, url, models, random_weights=False)
 
 
