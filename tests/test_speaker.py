@@ -21,6 +21,7 @@ class FakeWire:
 
     kind = "fake"
     playout_rate_hz = RATE_HZ
+    narrowband = False
 
     def __init__(self, gives_back: bool = True) -> None:
         self.unplayed = 0

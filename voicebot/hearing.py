@@ -57,6 +57,7 @@ class Hearing:
         report: Report,
         turn: int,
         start_sample: int,
+        narrowband: bool = False,
         ending: EndScorer | None = None,
     ) -> None:
         self._stt = stt
@@ -64,6 +65,7 @@ class Hearing:
         self._report = report
         self._turn = turn
         self._start = start_sample
+        self._narrowband = narrowband
         self._ending = ending
         self._draft: tuple[int, int, int] | None = None
         self._again = False
@@ -102,7 +104,7 @@ class Hearing:
         opened: list[SttStream] = []
 
         def open_stream(cancel: Cancel) -> SttStream | None:
-            stream = self._stt.engine.open_stream()
+            stream = self._stt.engine.open_stream(self._narrowband)
             if stream is not None:
                 opened.append(stream)  # Before the look at `cancel`: one side or the other gives it back.
                 if cancel.is_set():
@@ -132,7 +134,7 @@ class Hearing:
             await self._sleep()
         draft, start, stop = self._draft
         pcm = self._ring.read(start, stop)
-        transcript = await self._stt.run(lambda cancel: self._stt.engine.transcribe(pcm, cancel))
+        transcript = await self._stt.run(lambda cancel: self._stt.engine.transcribe(pcm, cancel, self._narrowband))
         await self._finish(draft, transcript)
 
     async def _follow(self, stream: SttStream) -> None:

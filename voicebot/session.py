@@ -16,10 +16,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from voicebot.brain.agenda import Agenda, local_time
-from voicebot.brain.reply import Reply, ReplySettings, prompt
+from voicebot.brain.answer import BrainDeps, CallBrain, brain_of_one, introduction
+from voicebot.brain.expert import Errand
+from voicebot.brain.reply import Reply, ReplySettings
 from voicebot.core import events as ev
 from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.settings import TurnSettings
@@ -59,6 +62,8 @@ class CallDeps:
     metrics: SessionMetrics
     info: dict[str, Any]
     """Shown to the caller's page in the `call` event: profile, models, version."""
+    brain: BrainDeps | None = None
+    """None: `llm` answers every turn."""
     end_of_turn: LaneLike[TurnEngine] | None = None
     """None: the rule of the last word decides alone."""
     wall_clock: Callable[[], datetime] = local_time
@@ -102,6 +107,8 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
         self._replies: dict[int, tuple[Reply, asyncio.Task[None]]] = {}
+        self._errands: dict[int, tuple[Errand, asyncio.Task[None]]] = {}
+        self._brain = CallBrain(call_id, deps.brain or brain_of_one(deps.llm, deps.reply), self._apply)
         self.turns: dict[int, dict[str, Any]] = {}
         """Each turn's latest `turn` event, by number; what the API shows of a call."""
 
@@ -161,6 +168,10 @@ class Session:
     def push_digit(self, digit: str) -> None:
         if self._open:
             self._apply(ev.DigitPressed(digit))
+
+    def cancel_errand(self, errand: int) -> None:
+        if self._open:
+            self._apply(ev.ErrandRefused(errand))
 
     def hang_up(self, reason: str) -> None:
         if not self.ended:
@@ -260,7 +271,8 @@ class Session:
     def _do(self, command: ev.Command) -> None:
         match command:
             case ev.BeginListening(turn, start_sample):
-                hearing = Hearing(self._deps.stt, self._ring, self._apply, turn, start_sample, self._ending)
+                narrowband = self._transport.narrowband
+                hearing = Hearing(self._deps.stt, self._ring, self._apply, turn, start_sample, narrowband, self._ending)
                 self._hearing[turn] = (hearing, self._spawn(hearing.run(), f"hearing {turn}"))
             case ev.StopListening(turn):
                 self._hearing.pop(turn)[1].cancel()
@@ -268,8 +280,14 @@ class Session:
                 self._hearing[turn][0].draft(draft, start_sample, stop_sample)
             case ev.AbortDraft(draft, turn):
                 self._hearing[turn][0].abort(draft)
-            case ev.BeginReply() | ev.Speak() | ev.CommitReply() | ev.DropReply():
+            case ev.BeginReply() | ev.Speak() | ev.CommitReply() | ev.DropReply() | ev.DeliverErrand():
                 self._do_reply(command)
+            case ev.BeginErrand(number, turn, request):
+                errand = Errand(number, turn, request, self._apply)
+                work = self._brain.run_errand(errand, self._machine.history.lines())
+                self._errands[number] = (errand, self._spawn(work, f"errand {number}"))
+            case ev.DropErrand(number):
+                self._errands.pop(number)[1].cancel()
             case ev.StartPlayout(reply):
                 self._speaker.start(reply)
                 self._told_samples = 0
@@ -285,13 +303,16 @@ class Session:
             case _:
                 self._publish(command)
 
-    def _do_reply(self, command: ev.BeginReply | ev.Speak | ev.CommitReply | ev.DropReply) -> None:
+    def _do_reply(self, command: ev.BeginReply | ev.Speak | ev.CommitReply | ev.DropReply | ev.DeliverErrand) -> None:
         match command:
-            case ev.BeginReply(number, _, text):
+            case ev.BeginReply(number, turn, text):
                 reply = self._new_reply(number)
-                messages = prompt(self._deps.reply, self._machine.history.lines(), text)
-                work = reply.answer(messages, self._deps.reply.sampling, self._call_id)
-                self._replies[number] = (reply, self._spawn(work, f"reply {number}"))
+                write = partial(self._brain.answer, reply, turn, text, self._machine.history.lines())
+                self._replies[number] = (reply, self._spawn(reply.produce(write), f"reply {number}"))
+            case ev.DeliverErrand(number, errand, introduce):
+                reply, found = self._new_reply(number), self._errands[errand][0]
+                work = reply.deliver(found.words(), introduction(found.question) if introduce else "")
+                self._replies[number] = (reply, self._spawn(work, f"late answer {number}"))
             case ev.Speak(number, text):
                 reply = self._new_reply(number)
                 self._replies[number] = (reply, self._spawn(reply.speak(text), f"speak {number}"))
@@ -304,7 +325,7 @@ class Session:
     def _new_reply(self, number: int) -> Reply:
         deps = self._deps
         rate_hz = self._transport.playout_rate_hz
-        return Reply(number, deps.llm, deps.tts, self._speaker, self._apply, self._agenda, rate_hz)
+        return Reply(number, deps.tts, self._speaker, self._apply, self._agenda, rate_hz)
 
     def _publish(self, command: ev.Command) -> None:
         """Publish commands become events of the data channel, named by what follows "Publish"."""

@@ -13,9 +13,10 @@ from tests.sim.engines import BotWords, SimEngine, SimTts
 from tests.sim.lane import Behaviour, VirtualLane
 from tests.virtual_time import run
 from voicebot.brain.agenda import Agenda
-from voicebot.brain.reply import CLAUSES_AHEAD, Reply, ReplySettings, prompt
+from voicebot.brain.reply import CLAUSES_AHEAD, Reply, message
 from voicebot.core import events as ev
 from voicebot.core.history import History, ToolUse
+from voicebot.core.labels import Label
 from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, Message, Pcm, Sampling, TextDelta, ToolCall
 
 QUICK = Behaviour((0.01, 0.01), (0.001, 0.001))
@@ -69,10 +70,13 @@ class Made:
             VirtualLane(SimTts(Random(2), BotWords(), RATE_HZ), tts, Random(3)),
         ]
         agenda = Agenda(lambda _text: None, str, lambda: datetime(2030, 1, 1, tzinfo=UTC), self.volumes.append)
-        self.reply = Reply(5, *self.lanes, self.sink, self.events.append, agenda, RATE_HZ)
+        self.reply = Reply(5, self.lanes[1], self.sink, self.events.append, agenda, RATE_HZ)
 
     async def answer(self) -> None:
-        await self.reply.answer([Message("user", "hello")], Sampling(), "call")
+        await self.reply.produce(self.attempt)
+
+    async def attempt(self) -> None:
+        await self.reply.attempt(self.lanes[0], [Message("user", "hello")], Sampling(), "call")
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -237,15 +241,16 @@ def test_fixed_words_are_spoken_without_a_model_and_a_failing_voice_is_told() ->
     assert [event.stage for event in broken.of(ev.ReplyFailed)] == ["tts"]
 
 
-def test_a_prompt_is_the_job_the_talk_with_its_tools_whole_and_the_words_now() -> None:
+def test_a_talk_becomes_messages_with_its_tools_whole_and_its_labels() -> None:
     history = History(12)
     exchange = history.add(1, "set it to thirty")
     exchange.tools.append(ToolUse("c1", "set_volume", {"level": "30"}, {"percent": 30}))
     exchange.bot = "Volume is"
     exchange.interrupted = True
-    messages = prompt(ReplySettings("Be brief."), history.lines(), "and now")
-    assert [message.role for message in messages] == ["system", "user", "assistant", "tool", "assistant", "user"]
-    assert messages[2].tool_calls == (ToolCall("c1", "set_volume", {"level": "30"}),)
-    assert json.loads(messages[3].text) == {"percent": 30} and messages[3].tool_call_id == "c1"
-    assert messages[4].text.startswith("Volume is") and messages[4].text != "Volume is"
-    assert prompt(ReplySettings(), [], "hi") == [Message("user", "hi")]
+    messages = [message(line, Label.OPEN) for line in history.lines()]
+    assert [one.role for one in messages] == ["user", "assistant", "tool", "assistant"]
+    assert messages[1].tool_calls == (ToolCall("c1", "set_volume", {"level": "30"}),)
+    assert json.loads(messages[2].text) == {"percent": 30} and messages[2].tool_call_id == "c1"
+    assert messages[3].text.startswith("Volume is") and messages[3].text != "Volume is"
+    assert {one.label for one in messages} == {Label.OPEN}
+    assert message(history.lines()[0]).label is Label.LOCAL_ONLY

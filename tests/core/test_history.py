@@ -13,11 +13,11 @@ def test_each_exchange_becomes_its_messages_with_calls_next_to_results() -> None
     exchange.tools.append(tool)
     exchange.bot = "It is five."
     assert history.lines() == [
-        Line("assistant", "Hello!"),
-        Line("user", "what time is it"),
-        Line("assistant", tool=tool),
-        Line("tool", tool=tool),
-        Line("assistant", "It is five."),
+        Line("assistant", "Hello!", turn=1),
+        Line("user", "what time is it", turn=2),
+        Line("assistant", tool=tool, turn=2),
+        Line("tool", tool=tool, turn=2),
+        Line("assistant", "It is five.", turn=2),
     ]
 
 
@@ -25,7 +25,17 @@ def test_an_interrupted_reply_is_marked_and_an_unheard_one_left_out() -> None:
     history = History(turns=12)
     cut, unheard = history.add(1, "tell me"), history.add(2, "stop")
     cut.bot, cut.interrupted, unheard.interrupted = "Once upon", True, True
-    assert history.lines() == [Line("user", "tell me"), Line("assistant", "Once upon—"), Line("user", "stop")]
+    assert history.lines() == [
+        Line("user", "tell me", turn=1),
+        Line("assistant", "Once upon—", turn=1),
+        Line("user", "stop", turn=2),
+    ]
+
+
+def test_a_late_answer_belongs_to_the_turn_that_asked_for_it() -> None:
+    history = History(turns=2)
+    history.add(7, "", about=3).bot = "Of many causes."
+    assert history.lines() == [Line("assistant", "Of many causes.", turn=3)]
 
 
 def test_a_prompt_contains_the_last_turns_whole() -> None:

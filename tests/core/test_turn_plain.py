@@ -34,7 +34,7 @@ def test_a_plain_turn_is_drafted_committed_played_and_remembered() -> None:
     talk.finish()
     talk.expect(ev.DropReply(3))
     assert talk.said == [("Hello there.", "Hi!")]
-    assert talk.machine.history.lines() == [Line("user", "Hello there."), Line("assistant", "Hi!")]
+    assert talk.machine.history.lines() == [Line("user", "Hello there.", turn=1), Line("assistant", "Hi!", turn=1)]
     assert (talk.state, talk.machine.deadline) == ("listening", None)
     last = talk.all(ev.PublishTurn)[-1]
     assert (last.turn, last.heard, last.reply, last.model, last.ended) == (1, "Hello there.", "Hi!", "talker", True)

@@ -6,6 +6,7 @@ which reply were played, sample by sample, without trusting anything in between.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -125,11 +126,15 @@ class SimStt(SimEngine):
         self.streams = streams
         self.open = 0
         """Streams opened and not given back."""
+        self.narrowband: deque[bool] = deque(maxlen=16)
+        """What the latest calls were told of their speech."""
 
-    def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
+    def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
+        self.narrowband.append(narrowband)
         return Transcript("" if cancel.is_set() else self.words.hear(pcm), 0.9)
 
-    def open_stream(self) -> SimSttStream | None:
+    def open_stream(self, narrowband: bool = False) -> SimSttStream | None:
+        self.narrowband.append(narrowband)
         return SimSttStream(self) if self.rng.random() < self.streams else None
 
 

@@ -29,6 +29,7 @@ class SimWire:
     def __init__(self, rng: Random, clearing: bool, checks: Checks) -> None:
         self.kind = "sim-clearing" if clearing else "sim-streaming"
         self.playout_rate_hz = 8000 if clearing else 16000
+        self.narrowband = clearing
         self.state = "listening"
         self.volumes: list[int] = []
         self.closed = False

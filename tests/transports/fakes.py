@@ -23,6 +23,7 @@ class FakePort:
         self.speech: list[Pcm] = []
         self.texts: list[str] = []
         self.digits: list[str] = []
+        self.cancelled: list[int] = []
         self.hang_ups: list[str] = []
         self.pulls = 0
         self._to_play: deque[int] = deque()
@@ -55,6 +56,9 @@ class FakePort:
 
     def push_digit(self, digit: str) -> None:
         self.digits.append(digit)
+
+    def cancel_errand(self, errand: int) -> None:
+        self.cancelled.append(errand)
 
     def hang_up(self, reason: str) -> None:
         self.hang_ups.append(reason)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -31,6 +31,7 @@ from voicebot.core.events import (
     ToolFinished,
 )
 from voicebot.core.history import Line
+from voicebot.core.labels import Label
 from voicebot.core.text import ClauseSplitter, speakable
 from voicebot.engines.base import (
     Cancel,
@@ -93,24 +94,16 @@ class Attempt:
     ms: float = 0.0
     done: LlmDone | None = None
     """Token counts and log-probabilities; None if it did not end by itself."""
-    failed: str = ""
 
 
-def prompt(settings: ReplySettings, history: Sequence[Line], caller: str) -> list[Message]:
-    """The messages that a model gets: the system prompt, the talk so far, and the caller's words now."""
-    messages = [Message("system", settings.system_prompt)] if settings.system_prompt else []
-    messages += [_message(line) for line in history]
-    messages.append(Message("user", caller))
-    return messages
-
-
-def _message(line: Line) -> Message:
+def message(line: Line, label: Label = Label.LOCAL_ONLY) -> Message:
+    """A line of the history as a message of a prompt; one that nobody labelled stays on this machine."""
     if line.tool is None:
-        return Message(line.role, line.text)
+        return Message(line.role, line.text, label=label)
     if line.role == "tool":
-        return Message("tool", json.dumps(line.tool.value), tool_call_id=line.tool.call_id)
+        return Message("tool", json.dumps(line.tool.value), tool_call_id=line.tool.call_id, label=label)
     call = ToolCall(line.tool.call_id, line.tool.name, line.tool.arguments)
-    return Message("assistant", tool_calls=(call,))
+    return Message("assistant", tool_calls=(call,), label=label)
 
 
 class Reply:
@@ -119,7 +112,6 @@ class Reply:
     def __init__(
         self,
         number: int,
-        llm: LaneLike[LlmEngine],
         tts: LaneLike[TtsEngine],
         sink: Sink,
         report: Callable[[Event], None],
@@ -127,7 +119,6 @@ class Reply:
         playout_rate_hz: int,
     ) -> None:
         self._number = number
-        self._llm = llm
         self._tts = tts
         self._sink = sink
         self._report = report
@@ -154,14 +145,6 @@ class Reply:
         """Wait until the turn stands."""
         await self._committed.wait()
 
-    async def answer(self, messages: list[Message], sampling: Sampling, session: str) -> None:
-        """Ask the call's one model and voice what it says. Failures are reported, not raised."""
-
-        async def write() -> None:
-            await self.attempt(self._llm, messages, sampling, session)
-
-        await self.produce(write)
-
     async def produce(self, write: Write) -> None:
         """Voice what `write` puts. Failures are reported, not raised."""
         try:
@@ -174,6 +157,18 @@ class Reply:
             self._end(ReplyFailed(self._number, failed.stage, str(failed)))
         else:
             self._end(ReplyCompleted(self._number))
+
+    async def deliver(self, words: AsyncIterator[str], introduction: str) -> None:
+        """Voice an answer that is still being written, committed from the start. Failures are reported, not raised."""
+        self.commit()
+
+        async def write() -> None:
+            for clause in _split(introduction):
+                await self.put(clause)
+            async for clause in words:
+                await self.put(clause)
+
+        await self.produce(write)
 
     async def speak(self, text: str) -> None:
         """Voice fixed words, committed from the start."""
@@ -207,15 +202,16 @@ class Reply:
         sampling: Sampling,
         session: str,
         gate: Gate | None = None,
+        attempt: Attempt | None = None,
     ) -> Attempt:
         """Have a model answer, its tools run, and its clauses put as they are complete.
 
-        With a `gate` nothing is put and no tool runs before the whole answer has passed it.
-        Raises: Rejected, EngineError.
+        With a `gate` nothing is put and no tool runs before the whole answer has passed it. `attempt` is filled in as
+        it goes, so that one that fails is on record too. Raises: Rejected, EngineError.
         """
         self._report(ReplyBegan(self._number, llm.engine.name))
         schema = openai_schema(TOOLS.values())
-        attempt = Attempt(llm.engine.name)
+        attempt = attempt or Attempt(llm.engine.name)
         for _ in range(TOOL_ROUNDS):
             calls = await self._generate(llm, LlmRequest(messages, schema, sampling, session), attempt, gate)
             if not calls or not await self._run_tools(calls, messages):
@@ -244,7 +240,6 @@ class Reply:
                     attempt.done = chunk
         attempt.ms += (loop.time() - began) * 1000
         if gate is not None and attempt.done is not None and (why := gate(attempt.done)):
-            attempt.failed = why
             raise Rejected(why)
         await self._put_all([*held, *splitter.flush()])
         return calls

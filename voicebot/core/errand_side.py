@@ -149,7 +149,7 @@ class ErrandSide(ReplySide):
         introduce = len(self.history.exchanges) > errand.exchanges
         number = self._next_id()
         reply = self._new_reply(number)
-        reply.exchange = self.history.add(number, "")
+        reply.exchange = self.history.add(number, "", about=errand.turn)
         errand.reply, errand.deliveries = reply.id, errand.deliveries + 1
         self._live = reply
         self._out += [ev.DeliverErrand(reply.id, errand.id, introduce), ev.StartPlayout(reply.id)]

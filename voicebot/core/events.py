@@ -78,10 +78,11 @@ class EndScored:
 
 @dataclass(frozen=True, slots=True)
 class ReplyBegan:
-    """A model has been chosen for the reply. `model`: its name for people."""
+    """A model has been chosen for the reply. `model`: its name for people; `route`: why it, for people and records."""
 
     reply: int
     model: str
+    route: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +344,7 @@ class PublishTurn:
     waterfall: dict[str, Any]
     interrupted: bool = False
     ended: bool = False
+    route: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,15 +28,21 @@ class Exchange:
     tools: list[ToolUse] = field(default_factory=list)
     bot: str = ""
     interrupted: bool = False
+    about: int = 0
+    """For an expert's late answer: the turn that asked for it; 0 for everything else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One message of a prompt. For role "tool", `tool` is the call whose result it is."""
+    """One message of a prompt. For role "tool", `tool` is the call whose result it is.
+
+    `turn`: whose words it holds or answers, for the privacy of both.
+    """
 
     role: Literal["user", "assistant", "tool"]
     text: str = ""
     tool: ToolUse | None = None
+    turn: int = 0
 
 
 class History:
@@ -46,9 +52,9 @@ class History:
         self._turns = turns
         self.exchanges: list[Exchange] = []
 
-    def add(self, turn: int, caller: str) -> Exchange:
+    def add(self, turn: int, caller: str, about: int = 0) -> Exchange:
         """Begin an exchange: a committed turn, or the bot speaking unasked (`caller` "")."""
-        exchange = Exchange(turn, caller)
+        exchange = Exchange(turn, caller, about=about)
         self.exchanges.append(exchange)
         return exchange
 
@@ -66,9 +72,11 @@ class History:
 
 
 def _lines(exchange: Exchange) -> list[Line]:
-    lines = [Line("user", exchange.caller)] if exchange.caller else []
+    turn = exchange.about or exchange.turn
+    lines = [Line("user", exchange.caller, turn=turn)] if exchange.caller else []
     for tool in exchange.tools:
-        lines += [Line("assistant", tool=tool), Line("tool", tool=tool)]
+        lines += [Line("assistant", tool=tool, turn=turn), Line("tool", tool=tool, turn=turn)]
     if exchange.bot:
-        lines.append(Line("assistant", f"{exchange.bot}{INTERRUPTED}" if exchange.interrupted else exchange.bot))
+        bot = f"{exchange.bot}{INTERRUPTED}" if exchange.interrupted else exchange.bot
+        lines.append(Line("assistant", bot, turn=turn))
     return lines

@@ -63,6 +63,7 @@ class ReplySide:
         if reply is None:
             return False
         reply.model = event.model
+        reply.route |= event.route
         return True
 
     def _on_clause(self, event: ev.ClauseWritten) -> bool:
@@ -132,6 +133,7 @@ class ReplySide:
             self._publish_reply(failed, final=True)
         reply = self._new_reply(failed.number)
         reply.marks, reply.tools, reply.exchange = failed.marks, failed.tools, failed.exchange
+        reply.route = failed.route
         self._speak(reply, self.settings.no_answer if failed.completed else self.settings.apology)
         if failed.paused:
             self._pause(reply)
@@ -259,6 +261,7 @@ class ReplySide:
                 live.marks.waterfall(),
                 interrupted=live.exchange.interrupted,
                 ended=ended,
+                route=dict(live.route),
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from voicebot.core.history import Exchange, ToolUse
 from voicebot.core.latency import TurnMarks
@@ -32,6 +33,8 @@ class Reply:
     marks: TurnMarks = field(default_factory=TurnMarks)
     tools: list[ToolUse] = field(default_factory=list)
     model: str = ""
+    route: dict[str, Any] = field(default_factory=dict)
+    """Which task, who answers and why, as the policy says it."""
     exchange: Exchange | None = None
     turn: Turn | None = None
     """The turn that it answers; None for what the bot says unasked."""

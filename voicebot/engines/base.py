@@ -19,6 +19,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from voicebot.core.labels import Label
+
 Pcm = npt.NDArray[np.int16]
 """Samples, int16[n], mono."""
 
@@ -110,14 +112,14 @@ class SttStream(Protocol):
 
 
 class SttEngine(Engine, Protocol):
-    def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
+    def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         """Recognise one utterance: int16[n], 16 kHz, n > 0. Cancelled: returns Transcript("").
 
-        Raises: EngineError.
+        `narrowband`: the speech came over a telephone, so there is nothing above 4 kHz. Raises: EngineError.
         """
         ...
 
-    def open_stream(self) -> SttStream | None:
+    def open_stream(self, narrowband: bool = False) -> SttStream | None:
         """A streaming recognition, or None if this driver cannot stream or has no decoder free."""
         ...
 
@@ -151,12 +153,16 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a prompt, in the roles of the OpenAI chat format."""
+    """One message of a prompt, in the roles of the OpenAI chat format.
+
+    `label` says where it may go. One that nobody labelled stays on this machine.
+    """
 
     role: Role
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    label: Label = Label.LOCAL_ONLY
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,12 +126,12 @@ class ScriptedStt(ScriptedEngine):
         self._texts = itertools.cycle(options.text)
         self._plan = FailurePlan(spec.url, options)
 
-    def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
+    def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         if pause(self._options.delay_ms / 1000, cancel):
             return Transcript("")
         return self.next_transcript()
 
-    def open_stream(self) -> ScriptedSttStream | None:
+    def open_stream(self, narrowband: bool = False) -> ScriptedSttStream | None:
         return ScriptedSttStream(self) if self._options.stream else None
 
     def next_transcript(self) -> Transcript:

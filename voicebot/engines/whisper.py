@@ -99,7 +99,7 @@ class WhisperStt:
     def close(self) -> None:
         self._model = None
 
-    def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
+    def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         """Cancellation: between Whisper's windows."""
         assert self._model is not None, "load() comes before transcribe()"
         needed_s = math.ceil(len(pcm) / SPEECH_RATE_HZ) + MARGIN_S
@@ -109,7 +109,7 @@ class WhisperStt:
             segments = self._segments(self._model, pcm, FULL_WINDOW_S, cancel)
         return Transcript("") if cancel.is_set() else self._transcript(segments)
 
-    def open_stream(self) -> SttStream | None:
+    def open_stream(self, narrowband: bool = False) -> SttStream | None:
         """Whisper hears whole utterances only."""
         return None
 

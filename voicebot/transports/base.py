@@ -40,6 +40,10 @@ class CallPort(Protocol):
         """A DTMF key: one of 0-9 * # A-D."""
         ...
 
+    def cancel_errand(self, errand: int) -> None:
+        """The caller does not want that answer of the expert's any more."""
+        ...
+
     def hang_up(self, reason: str) -> None:
         """The caller has gone, or the wire broke. `reason` is for the trace. Idempotent."""
         ...
@@ -52,6 +56,8 @@ class Transport(Protocol):
     """Short name for traces and metrics: "webrtc", "twilio", "loopback"."""
     playout_rate_hz: int
     """Sample rate of the PCM that it pulls, e.g. 48000 or 8000."""
+    narrowband: bool
+    """Whether the caller's speech came over a telephone line: nothing in it above 4 kHz."""
 
     def unplayed_samples(self) -> int:
         """How many pulled samples the caller has, by the best knowledge, not heard yet (>= 0, playout rate)."""

@@ -36,6 +36,7 @@ class LoopbackTransport:
     """One caller. Drive it with `run()`, or with `tick(now)` every 20 ms and no event loop at all."""
 
     kind = "loopback"
+    narrowband = False
 
     def __init__(self, playout_rate_hz: int = SPEECH_RATE_HZ, delay_ms: float = 0.0) -> None:
         self.playout_rate_hz = playout_rate_hz

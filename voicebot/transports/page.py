@@ -28,11 +28,18 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelErrand:
+    """The caller does not want the expert's answer any more. `errand`: its number, from the `errand` event."""
+
+    errand: int
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """The caller wants to end the call."""
 
 
-def parse(message: str | bytes) -> Typed | Key | HangUp:
+def parse(message: str | bytes) -> Typed | Key | CancelErrand | HangUp:
     """One message. Raises: ProtocolError, in words that can be shown on the page."""
     if isinstance(message, bytes):
         raise ProtocolError("binary messages are not understood; send JSON text")
@@ -49,6 +56,8 @@ def parse(message: str | bytes) -> Typed | Key | HangUp:
         return Typed(text.strip()[:TEXT_LIMIT])
     if kind == "digit" and isinstance(digit, str) and digit.upper() in DIGITS:
         return Key(digit.upper())
+    if kind == "cancel_errand" and type(fields.get("errand")) is int:
+        return CancelErrand(fields["errand"])
     if kind == "hang_up":
         return HangUp()
     raise ProtocolError(f"a message of type {str(kind)[:40]!r} is unknown or lacks its field")

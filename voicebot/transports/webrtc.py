@@ -49,6 +49,7 @@ class WebRtcTransport:
 
     kind = "webrtc"
     playout_rate_hz = RATE_HZ
+    narrowband = False
 
     def __init__(self, connection: RTCPeerConnection) -> None:
         """Use `answer`."""
@@ -189,6 +190,8 @@ class WebRtcTransport:
             self._port.push_text(said.text)
         elif isinstance(said, page.Key):
             self._port.push_digit(said.digit)
+        elif isinstance(said, page.CancelErrand):
+            self._port.cancel_errand(said.errand)
         else:
             self._end("the caller hung up")
 

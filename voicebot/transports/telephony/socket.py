@@ -41,6 +41,7 @@ OUTBOX_LIMIT = 64
 """Messages that may wait for the socket (over a second of audio); beyond, the far end reads too slowly: hang up."""
 MARK_LIMIT = 32
 """Marks awaited at most; the oldest beyond are forgotten."""
+TELEPHONE_RATE_HZ = 8_000
 POLICY_VIOLATION = 1008
 REASON_BYTES = 123
 """Source: RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code."""
@@ -62,6 +63,7 @@ class SocketTransport:
     def __init__(self, socket: Socket, wire: Wire) -> None:
         self.kind = wire.kind
         self.playout_rate_hz = wire.rate_hz
+        self.narrowband = wire.rate_hz <= TELEPHONE_RATE_HZ
         self.ignored_messages = 0
         """Messages of unknown type, for the metrics."""
         self._socket = socket

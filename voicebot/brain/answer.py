@@ -1,0 +1,249 @@
+"""The brain of one call: each turn is labelled, routed and planned, and the plan is carried out.
+
+    words -> label -> route -> policy.decide -> Plan
+        member   attempts in order, each behind its threshold; all rejected -> errand, where the plan allows it
+        expert   its clauses at once, after the commit
+        errand   an acknowledgement now, the expert in the background, its answer as a reply of its own
+
+Until its turn is committed nothing leaves the machine and nothing acts. A turn always gets words: where the expert
+fails or is forbidden, the caller is told so and gets the best local answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from voicebot.brain.account import Account, Decision, Notebook, Tried
+from voicebot.brain.expert import Errand, Expert
+from voicebot.brain.fleet import Fleet, Member
+from voicebot.brain.policy import DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
+from voicebot.brain.privacy import CallPrivacy, Verdict, prompt_label, without_private
+from voicebot.brain.reply import Attempt, Rejected, Reply, ReplySettings, message
+from voicebot.core.events import ErrandWanted, Event, ReplyBegan
+from voicebot.core.history import Line
+from voicebot.core.labels import Label
+from voicebot.engines.base import LlmEngine, LlmRequest, Message, TextDelta
+from voicebot.errors import EgressDenied, EngineError, EngineTimeout
+from voicebot.lane import LaneLike
+
+CONTEXT_LINES = 4
+"""Earlier lines that the router sees."""
+LATE_NOTICE = "That took too long."
+
+
+class Route(Protocol):
+    """What a router says of a turn; see `brain.router.Route`."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def hard(self) -> float: ...
+    @property
+    def oos(self) -> float: ...
+    @property
+    def confidence(self) -> float: ...
+
+
+class Router(Protocol):
+    def route(self, text: str, context: Sequence[str] = ()) -> Route: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrainDeps:
+    """What all calls of a server share. `router` None: every turn is the general member's."""
+
+    fleet: Fleet
+    account: Account
+    label_of: Callable[[str], Verdict]
+    router: Router | None = None
+    expert: Expert | None = None
+    limits: Limits = field(default_factory=Limits)
+    default_label: Label = Label.OPEN
+
+
+def brain_of_one(llm: LaneLike[LlmEngine], settings: ReplySettings, account: Account | None = None) -> BrainDeps:
+    """A fleet of one general member, no router and no expert."""
+    member = Member("talker", frozenset(), llm, settings.system_prompt, settings.sampling, general=True)
+    return BrainDeps(Fleet([member]), account or Notebook(), lambda _text: Verdict(Label.OPEN))
+
+
+class CallBrain:
+    """One call's. Thread: the loop."""
+
+    def __init__(self, call: str, deps: BrainDeps, report: Callable[[Event], None]) -> None:
+        self._call = call
+        self._deps = deps
+        self._report = report
+        self._clock = asyncio.get_running_loop().time
+        self.privacy = CallPrivacy(deps.default_label)
+
+    # ---- a turn
+
+    async def answer(self, reply: Reply, turn: int, text: str, lines: Sequence[Line]) -> None:
+        """Write the reply to a turn. Raises: EngineError, if nobody could answer."""
+        label = self.privacy.turn(turn, self._deps.label_of(text))
+        talk = self._talk(lines, text, label)
+        decision, plan = self._plan(turn, text, lines, prompt_label(talk))
+        self._report(ReplyBegan(reply.number, "", _shown(decision, plan)))
+        self._deps.account.decided(decision)
+        match plan.kind:
+            case "errand":
+                await self._acknowledge(reply, text)
+            case "expert":
+                await self._ask_in_place(reply, turn, text, talk, plan)
+            case "member":
+                await self._ask_members(reply, turn, text, talk, plan)
+
+    def _talk(self, lines: Sequence[Line], text: str, label: Label) -> list[Message]:
+        """The talk so far and the caller's words, each message with the label of its turn."""
+        history = [message(line, self.privacy.label_of(line.turn)) for line in lines]
+        return [*history, Message("user", text, label=label)]
+
+    def _plan(self, turn: int, text: str, lines: Sequence[Line], label: Label) -> tuple[Decision, Plan]:
+        deps = self._deps
+        facts = deps.fleet.facts(self._clock())
+        if deps.router is None:
+            general = next(one.name for one in facts if one.general)
+            plan = Plan("member", (general,), f"no router is set, so {general}")
+            return Decision(self._call, turn, "", math.nan, math.nan, math.nan, label, plan.reason), plan
+        context = [line.text for line in lines[-CONTEXT_LINES:] if line.text]
+        route = deps.router.route(text, context)
+        state = deps.expert.state() if deps.expert is not None else "none"
+        expected_ms = deps.expert.expected_ms if deps.expert is not None else None
+        situation = Situation(route.task, route.hard, route.oos, label, state, expected_ms)
+        plan = decide(situation, facts, deps.limits)
+        decision = Decision(self._call, turn, route.task, route.hard, route.oos, route.confidence, label, plan.reason)
+        return decision, plan
+
+    async def _ask_members(self, reply: Reply, turn: int, text: str, talk: list[Message], plan: Plan) -> None:
+        if plan.notice:
+            await reply.put(plan.notice)
+        error: EngineError | None = None
+        for name in plan.members:
+            try:
+                await self._attempt(reply, turn, self._deps.fleet[name], talk, gated=plan.escalate)
+            except Rejected as why:
+                self._report(ReplyBegan(reply.number, "", {"escalated": str(why)}))
+            except EngineError as failed:
+                if reply.written > bool(plan.notice):
+                    raise
+                error = failed
+            else:
+                return
+        if plan.escalate:
+            await self._acknowledge(reply, text)
+        elif error is not None:
+            raise error
+
+    async def _attempt(self, reply: Reply, turn: int, member: Member, talk: list[Message], *, gated: bool) -> None:
+        """One member's answer, booked whatever becomes of it. Raises: Rejected, EngineError."""
+        label = prompt_label(talk)
+        threshold = member.threshold
+        attempt = Attempt(member.lane.engine.name)
+        outcome, reason = "cancelled", ""
+        try:
+            await reply.attempt(
+                member.lane,
+                member.messages(talk),
+                member.sampling,
+                self._call,
+                gate=(lambda done: threshold.rejects(done.mean_logprob, done.min_logprob)) if gated else None,
+                attempt=attempt,
+            )
+            outcome = "ok"
+            member.worked()
+        except Rejected as why:
+            outcome, reason = "rejected", str(why)
+            raise
+        except EngineError as error:
+            outcome, reason = "failed", type(error).__name__
+            member.failed(self._clock())
+            raise
+        finally:
+            self._deps.account.tried(Tried(self._call, turn, member.name, attempt, label, outcome, reason))
+
+    async def _acknowledge(self, reply: Reply, text: str) -> None:
+        self._report(ErrandWanted(reply.number, text))
+        await reply.put(acknowledgement(text))
+
+    async def _ask_in_place(self, reply: Reply, turn: int, text: str, talk: list[Message], plan: Plan) -> None:
+        """The expert is quick: its answer is the reply. It is asked when the turn stands, not before."""
+        assert self._deps.expert is not None
+        await reply.committed()
+        self._report(ReplyBegan(reply.number, self._deps.expert.name))
+        try:
+            async for clause in self._asked(turn, text, talk):
+                await reply.put(clause)
+        except (EgressDenied, EngineError) as error:
+            if reply.written:
+                raise
+            local = Plan("member", plan.members, plan.reason, notice=notice_of(error))
+            await self._ask_members(reply, turn, text, talk, local)
+
+    def _asked(self, turn: int, text: str, talk: list[Message]) -> AsyncIterator[str]:
+        expert = self._deps.expert
+        assert expert is not None
+        request = expert.request(without_private(talk[:-1]) + talk[-1:], text, self._call)
+        return expert.clauses(request, self._call, turn)
+
+    # ---- in the background
+
+    async def run_errand(self, errand: Errand, lines: Sequence[Line]) -> None:
+        """Ask the expert what a turn wanted to know, or find the best words that are left."""
+        before = [line for line in lines if line.turn != errand.turn]
+        talk = self._talk(before, errand.question, self.privacy.label_of(errand.turn))
+
+        async def instead(error: Exception) -> str:
+            return f"{notice_of(error)} {await self._local_words(talk)}".strip()
+
+        await errand.run(self._asked(errand.turn, errand.question, talk), instead)
+
+    async def _local_words(self, talk: list[Message]) -> str:
+        """What the general member says to it, without tools; "" if that fails too."""
+        member = next(one for one in self._deps.fleet if one.general)
+        engine = member.lane.engine
+        request = LlmRequest(member.messages(talk), sampling=member.sampling, session=self._call)
+        chunks = member.lane.stream(lambda cancel: engine.generate(request, cancel))
+        try:
+            return "".join([chunk.text async for chunk in chunks if isinstance(chunk, TextDelta)]).strip()
+        except EngineError:
+            member.failed(self._clock())
+            return ""
+
+
+def notice_of(error: Exception) -> str:
+    """Why there is no better answer, in words for the caller."""
+    if isinstance(error, EgressDenied):
+        return PRIVATE_NOTICE
+    return LATE_NOTICE if isinstance(error, EngineTimeout) else DOWN_NOTICE
+
+
+_WORK = frozenset(
+    "write compose draft plan explain compare summarize summarise design create make develop code calculate solve "
+    "prove translate suggest recommend help should describe list outline".split()
+)
+_FIND = ("Let me find out.", "Good question, let me look into that.", "Let me check that for you.")
+_THINK = ("Let me think about that.", "That takes a moment, let me work on it.", "Let me work that out.")
+
+
+def acknowledgement(text: str) -> str:
+    """A few words that fit the request; the same request always gets the same."""
+    words = text.lower().split()
+    phrases = _THINK if _WORK.intersection(words[:6]) else _FIND
+    return phrases[sum(map(ord, text)) % len(phrases)]
+
+
+def introduction(question: str) -> str:
+    """What an answer that comes late begins with when the talk has moved on."""
+    return f"About your question, {question.strip().rstrip('?.! ')}:"
+
+
+def _shown(decision: Decision, plan: Plan) -> dict[str, Any]:
+    """For the page and the trace: numbers and our own words."""
+    known = {key: value for key, value in asdict(decision).items() if value == value and value != ""}
+    known = {key: round(value, 3) if isinstance(value, float) else value for key, value in known.items()}
+    return {**known, "label": str(decision.label), "kind": plan.kind, "members": list(plan.members)}
