@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from voicebot.config_brain import FrontierConfig, LedgerConfig, MemberConfig, PrivacyConfig, RouterConfig, Section
 from voicebot.core.settings import TurnSettings
 from voicebot.errors import ConfigError
 
@@ -31,12 +32,6 @@ _TURN = TurnSettings()
 DEFAULT_FILE = Path("voicebot.toml")
 ENV_PREFIX = "VOICEBOT_"
 ENV_NOT_SETTINGS = frozenset({"VOICEBOT_HOME", "VOICEBOT_MODELS"})
-
-
-class Section(BaseModel):
-    """Frozen, and closed: a key that is not declared is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class ServerConfig(Section):
@@ -163,6 +158,12 @@ class Config(Section):
     webrtc: WebRtcConfig = WebRtcConfig()
     twilio: TwilioConfig = TwilioConfig()
     trace: TraceConfig = TraceConfig()
+    fleet: dict[str, MemberConfig] = Field(default_factory=dict)
+    """By name; empty for one general member that the llm engine plays."""
+    router: RouterConfig = RouterConfig()
+    frontier: FrontierConfig = FrontierConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    ledger: LedgerConfig = LedgerConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def _from_file(path: Path | None) -> Iterator[_Setting]:
 def _flatten(path: tuple[str, ...], tree: Mapping[str, Any], origin: str) -> Iterator[_Setting]:
     for key, value in tree.items():
         here = (*path, key)
-        if isinstance(value, Mapping) and len(here) < 2:
+        if isinstance(value, Mapping) and len(here) < (3 if here[0] == "fleet" else 2):
             yield from _flatten(here, value, origin)
         else:
             yield _Setting(here, value, origin)
@@ -259,6 +260,8 @@ def _known_keys() -> list[str]:
 
 def _check_known(setting: _Setting) -> None:
     known = _known_keys()
+    if setting.path[0] == "fleet" and len(setting.path) == 3:
+        known += [f"fleet.{setting.path[1]}.{key}" for key in MemberConfig.model_fields]
     if setting.key in known:
         return
     if any(key.startswith(f"{setting.key}.") for key in known):

@@ -1,0 +1,104 @@
+"""The settings of the brain: the fleet, the router, the frontier model, privacy and the ledger. See `config.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Frozen, and closed: a key that is not declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class MemberConfig(Section):
+    """[fleet.NAME]: one specialist. Adding one, or giving one another model, is a matter of these lines only."""
+
+    tasks: tuple[str, ...] = ()
+    """Tasks of the router that it owns."""
+    engine: str | None = None
+    """Engine URL; None takes engines.llm. Members with the same URL share one engine."""
+    prompt: str = ""
+    """Its instructions: short, concrete, one job."""
+    prompt_file: Path | None = None
+    """The same from a file."""
+    tools: tuple[str, ...] | None = None
+    """Names of the tools that it is offered; None for all, [] for none."""
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    max_tokens: int = Field(default=200, ge=1)
+    min_logprob: float | None = None
+    """Least token log-probability of an answer that is spoken; see `voicebot eval calibrate`. None accepts all."""
+    mean_logprob: float | None = None
+    general: bool = False
+    """It takes what nobody owns. Exactly one member does."""
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> MemberConfig:
+        if self.prompt and self.prompt_file:
+            raise ValueError("a member of the fleet has prompt or prompt_file, not both")
+        return self
+
+
+class RouterConfig(Section):
+    """Which model answers is decided by a small classifier of the caller's words."""
+
+    url: str = "router://"
+    """"router://" for the shipped one, "router:///path/to/DIR" for your own, "" for none."""
+    hard_at: float = Field(default=0.5, ge=0, le=1)
+    """P(too hard for the fleet) from which the frontier is asked."""
+    oos_at: float = Field(default=0.5, ge=0, le=1)
+    """P(nobody's task) from which the frontier is asked."""
+
+
+class FrontierConfig(Section):
+    """The expert for hard turns: any LLM engine URL. Its key is in the environment, never here."""
+
+    url: str = ""
+    """E.g. "openai://api.openai.com/v1?model=gpt-5-mini"; "" for none."""
+    timeout_s: float = Field(default=20.0, gt=0)
+    """To its first words, and between them."""
+    acknowledge_ms: float = Field(default=700.0, ge=0)
+    """Expected wait from which the caller is told that it takes a moment."""
+    max_tokens: int = Field(default=300, ge=1)
+    prompt: str | None = None
+    usd_per_call: float | None = Field(default=None, ge=0)
+    """What one call may cost; None for no limit."""
+    usd_per_day: float | None = Field(default=None, ge=0)
+
+
+class PrivacyConfig(Section):
+    """What may leave this machine. See docs/privacy.md."""
+
+    default: Literal["open", "redact", "local_only"] = "redact"
+    """The label of a turn in which nothing calls for a stricter one."""
+    allow: tuple[str, ...] = ()
+    """Hosts that words may be sent to beside the frontier's own."""
+
+
+class PriceConfig(Section):
+    """US dollars per million tokens."""
+
+    input_usd: float = Field(ge=0)
+    output_usd: float = Field(ge=0)
+    cached_usd: float | None = Field(default=None, ge=0)
+
+
+class LedgerConfig(Section):
+    """Who answered what, why, and what it cost. See docs/ledger.md."""
+
+    url: str = ""
+    """Database; "" for ledger.db in the state directory."""
+    journal_dir: Path | None = None
+    """None: ledger-journal in the state directory."""
+    keep_texts: bool = False
+    """Whether the words of turns labelled "open" are kept too."""
+    prices: dict[str, PriceConfig] = Field(default_factory=dict)
+    """Model name -> price, over those that are known."""
+    local_usd_per_hour: float = Field(default=0.0, ge=0)
+    """What an hour of this machine's computing is to be counted as."""
+    reference: str = "gpt-5"
+    """The frontier model that the bill compares with."""
+    reference_prompt_tokens: int = Field(default=0, ge=0)
