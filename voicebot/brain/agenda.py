@@ -20,12 +20,19 @@ def local_time() -> datetime:
 
 @dataclass(slots=True)
 class Agenda:
-    """One call's; a `brain.tools.ToolContext`. What is due is said through `notify`; all ends with the call."""
+    """One call's; a `brain.tools_types.CallContext`. What is due is said through `notify`; all ends with the call.
+
+    `end_call` and `transfer_call` are None where the call's transport cannot do that.
+    """
 
     notify: Callable[[str], None]
     last_words: Callable[[], str]
     wall_clock: Callable[[], datetime] = local_time
     show_volume: Callable[[int], None] = field(default=lambda _percent: None)
+    call_id: str = ""
+    caller: str = ""
+    end_call: Callable[[str], None] | None = None
+    transfer_call: Callable[[str], None] | None = None
     _volume: int = 70
     _count: int = 0
     _due: dict[str, tuple[Scheduled, asyncio.TimerHandle]] = field(default_factory=dict)
@@ -63,6 +70,16 @@ class Agenda:
     def set_volume(self, percent: int) -> None:
         self._volume = max(0, min(100, percent))
         self.show_volume(self._volume)
+
+    def hang_up(self, reason: str) -> bool:
+        if self.end_call is not None:
+            self.end_call(reason)
+        return self.end_call is not None
+
+    def transfer(self, target: str) -> bool:
+        if self.transfer_call is not None:
+            self.transfer_call(target)
+        return self.transfer_call is not None
 
     def close(self) -> list[Scheduled]:
         """Cancel everything; what was still to come."""

@@ -10,17 +10,15 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from voicebot.brain import tools_answers as answers
 from voicebot.brain import tools_schedule as plans
-from voicebot.brain.tools_types import NotUnderstood, Scheduled, Tool, ToolContext, ToolResult, TooManyScheduled
+from voicebot.brain.tools_types import NotUnderstood, Run, Scheduled, Tool, ToolContext, ToolResult, TooManyScheduled
 
 __all__ = ["TOOLS", "Scheduled", "TooManyScheduled", "Tool", "ToolContext", "ToolResult", "openai_schema", "run_tool"]
 
-
-Run = Callable[[ToolContext, dict[str, Any]], ToolResult]
 WHEN = "When, in the caller's own words, e.g. 'half past six tomorrow'"
 NAME = "What it is called, if the caller named it"
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Where = Literal["loop", "thread", "task"]
+"""Where a tool runs: at once on the event loop (pure and quick), on a thread of the tools' lane, or as a task."""
+
+TIMEOUT_S = 10.0
+"""How long a tool may take where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,26 @@ class ToolContext(Protocol):
     def volume(self) -> int: ...
 
 
+class CallContext(ToolContext, Protocol):
+    """What tools outside the trained eleven may see and touch besides."""
+
+    @property
+    def call_id(self) -> str: ...
+
+    @property
+    def caller(self) -> str:
+        """Who calls, the same in every call of theirs (a number, an account); "" where that is not known."""
+        ...
+
+    def hang_up(self, reason: str) -> bool:
+        """End the call once the present reply has been heard. False: this call's transport cannot."""
+        ...
+
+    def transfer(self, target: str) -> bool:
+        """Hand the caller over to `target` (a telephone number or SIP address). False: the transport cannot."""
+        ...
+
+
 @dataclass(frozen=True)
 class ToolResult:
     """`value` is JSON for a model, `speech` is for the caller; `failed` says that nothing was done."""
@@ -52,19 +78,44 @@ class ToolResult:
     failed: bool = False
 
 
+Run = Callable[[Any, dict[str, Any]], ToolResult]
+AsyncRun = Callable[[Any, dict[str, Any]], Awaitable[ToolResult]]
+
+
 @dataclass(frozen=True)
 class Tool:
-    """One tool. `parameters` is a JSON schema; `acting` tools wait for the commit of the turn."""
+    """One tool. `parameters` is a JSON schema; `acting` tools change something outside the talk.
+
+    `run` and `run_async` get the call's `CallContext` (the eleven of `brain.tools` need only its `ToolContext`).
+    """
 
     name: str
     description: str
     parameters: dict[str, Any]
     acting: bool
-    run: Callable[[ToolContext, dict[str, Any]], ToolResult]
+    run: Run
+    """For `where` "loop" and "thread"."""
+    run_async: AsyncRun | None = None
+    """For `where` "task"."""
+    where: Where = "loop"
+    slow: bool = False
+    """It may take longer than a caller waits in silence: it runs on while the talk does."""
+    timeout_s: float = TIMEOUT_S
+    remote: bool = False
+    """Its arguments leave this machine: the privacy rules are asked first."""
+    working: str = "I am working on that, and will tell you when it is done."
+    """What is said when a slow tool goes on in the background."""
+    source: str = "built in"
+    """Where it comes from, for error messages and the operator: a file and line, or an MCP server."""
+
+    @property
+    def waits(self) -> bool:
+        """It has a side effect or a cost, so it waits for the commit of the caller's turn."""
+        return self.acting or self.slow or self.remote
 
 
 class NotUnderstood(Exception):
-    """An argument makes no sense; the message is a sentence for the caller."""
+    """An argument makes no sense or cannot be served; the message is a sentence for the caller."""
 
 
 class TooManyScheduled(Exception):
