@@ -36,6 +36,7 @@ OWN_LIBRARIES = {
     "openai_chat": {"openai", "httpx"},
     "piper": {"piper"},
     "espeak": {"espeakng_loader"},
+    "moonshine": {"moonshine_voice"},
     "turn_smart": {"onnxruntime"},
 }
 ENGINE_LIBRARIES = set().union(*OWN_LIBRARIES.values()) - {"httpx"}
@@ -137,7 +138,7 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 def test_the_ledger_is_used_only_where_things_are_put_together() -> None:
-    composers = ("ledger", "server", "service", "session", "cli")
+    composers = ("ledger", "server", "service", "books", "cli")
     users = [module(p) for p in sources() if any(within(n, ("ledger",)) for n in ours(p))]
     assert [name for name in users if not within(name, composers)] == []
 

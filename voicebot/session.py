@@ -108,7 +108,9 @@ class Session:
         self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
         self._replies: dict[int, tuple[Reply, asyncio.Task[None]]] = {}
         self._errands: dict[int, tuple[Errand, asyncio.Task[None]]] = {}
-        self._brain = CallBrain(call_id, deps.brain or brain_of_one(deps.llm, deps.reply), self._apply)
+        brain = deps.brain or brain_of_one(deps.llm, deps.reply)
+        self._brain = CallBrain(call_id, brain, self._apply)
+        self._account = brain.account
         self.turns: dict[int, dict[str, Any]] = {}
         """Each turn's latest `turn` event, by number; what the API shows of a call."""
 
@@ -183,6 +185,7 @@ class Session:
     async def run(self) -> None:
         """The call, from its first event to its closed trace. Never raises but for its own cancellation."""
         self._transport.send_event({"type": "call", "call_id": self._call_id, **self._deps.info})
+        self._account.call_began(self._call_id, self._transport.kind, self.trace_path)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -204,6 +207,7 @@ class Session:
         self._agenda.close()
         self._transport.close(self._reason)
         self._recorder.close(self._reason, dict(self._machine.counts))
+        self._account.call_ended(self._call_id, self._reason, self._brain.privacy.strictest)
         for name, amount in self._machine.counts.items():
             self._deps.metrics.count(name, amount, transport=self._transport.kind)
 
@@ -330,8 +334,20 @@ class Session:
     def _publish(self, command: ev.Command) -> None:
         """Publish commands become events of the data channel, named by what follows "Publish"."""
         body = {"type": type(command).__name__.removeprefix("Publish").lower(), **asdict(command)}
-        if isinstance(command, ev.PublishTurn):
-            if command.turn not in self.turns and command.v2v_ms is not None:
-                self._deps.metrics.turn(self._transport.kind, command.waterfall)
-            self.turns[command.turn] = {key: value for key, value in body.items() if key != "type"}
+        match command:
+            case ev.PublishTranscript(turn, text, final=True) if text:
+                self._account.committed(self._call_id, turn, text)
+            case ev.PublishErrand():
+                self._account.errand(self._call_id, command)
+            case ev.PublishTurn():
+                self._book(command, body)
         self._transport.send_event(body)
+
+    def _book(self, turn: ev.PublishTurn, body: dict[str, Any]) -> None:
+        """Keep the turn's account, and add to it what only the books know."""
+        if turn.turn not in self.turns and turn.v2v_ms is not None:
+            self._deps.metrics.turn(self._transport.kind, turn.waterfall)
+        self._account.spoken(self._call_id, turn)
+        if body["route"]:
+            body["route"] |= {"cost_usd": self._account.cost_usd(self._call_id, turn.turn)}
+        self.turns[turn.turn] = {key: value for key, value in body.items() if key != "type"}

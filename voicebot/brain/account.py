@@ -1,4 +1,4 @@
-"""What the brain tells of itself, for whoever keeps the books: the ledger, the metrics. Nothing here holds words."""
+"""What the brain and a call tell of themselves, for whoever keeps the books. Words only where a method says so."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from voicebot.brain.reply import Attempt
+from voicebot.core.events import PublishErrand, PublishTurn
 from voicebot.core.labels import Label
 
 Purpose = Literal["live", "shadow"]
+Outcome = Literal["ok", "rejected", "failed", "cancelled"]
+EXPERT = "frontier"
+"""The member's name under which the expert's attempts are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +31,45 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One model's attempt at one turn. `outcome`: "ok", "rejected", "failed" or "cancelled"."""
+    """One model's attempt at one turn."""
 
     call: str
     turn: int
     member: str
     attempt: Attempt
     label: Label
-    outcome: str
+    outcome: Outcome
     reason: str = ""
     purpose: Purpose = "live"
+    remote: bool = False
 
 
 class Account(Protocol):
     """Every method returns at once and never raises."""
 
-    def decided(self, decision: Decision) -> None: ...
+    def call_began(self, call: str, transport: str, trace: str) -> None: ...
+
+    def call_ended(self, call: str, reason: str, label: Label) -> None: ...
+
+    def decided(self, decision: Decision) -> None:
+        """A turn's plan; the turn may still be taken back."""
+        ...
+
+    def committed(self, call: str, turn: int, heard: str) -> None:
+        """The turn stands. `heard`: the caller's words."""
+        ...
+
+    def spoken(self, call: str, turn: PublishTurn) -> None:
+        """The turn's account so far, with words; told when its first sound goes out and when it has ended."""
+        ...
 
     def tried(self, tried: Tried) -> None: ...
+
+    def errand(self, call: str, errand: PublishErrand) -> None: ...
+
+    def cost_usd(self, call: str, turn: int) -> float | None:
+        """What the turn's attempts have cost so far; None where a price is not known."""
+        ...
 
 
 @dataclass(slots=True)
@@ -54,8 +79,21 @@ class Notebook:
     decisions: list[Decision] = field(default_factory=list)
     attempts: list[Tried] = field(default_factory=list)
 
+    def call_began(self, call: str, transport: str, trace: str) -> None: ...
+
+    def call_ended(self, call: str, reason: str, label: Label) -> None: ...
+
     def decided(self, decision: Decision) -> None:
         self.decisions.append(decision)
 
+    def committed(self, call: str, turn: int, heard: str) -> None: ...
+
+    def spoken(self, call: str, turn: PublishTurn) -> None: ...
+
     def tried(self, tried: Tried) -> None:
         self.attempts.append(tried)
+
+    def errand(self, call: str, errand: PublishErrand) -> None: ...
+
+    def cost_usd(self, call: str, turn: int) -> float | None:
+        return None

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from voicebot.brain.account import Account, Decision, Notebook, Tried
+from voicebot.brain.account import EXPERT, Account, Decision, Notebook, Outcome, Tried
 from voicebot.brain.expert import Errand, Expert
 from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.policy import DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
@@ -144,7 +144,8 @@ class CallBrain:
         label = prompt_label(talk)
         threshold = member.threshold
         attempt = Attempt(member.lane.engine.name)
-        outcome, reason = "cancelled", ""
+        outcome: Outcome = "cancelled"
+        reason = ""
         try:
             await reply.attempt(
                 member.lane,
@@ -184,11 +185,26 @@ class CallBrain:
             local = Plan("member", plan.members, plan.reason, notice=notice_of(error))
             await self._ask_members(reply, turn, text, talk, local)
 
-    def _asked(self, turn: int, text: str, talk: list[Message]) -> AsyncIterator[str]:
+    async def _asked(self, turn: int, text: str, talk: list[Message]) -> AsyncIterator[str]:
+        """The expert's clauses, booked whatever becomes of it."""
         expert = self._deps.expert
         assert expert is not None
         request = expert.request(without_private(talk[:-1]) + talk[-1:], text, self._call)
-        return expert.clauses(request, self._call, turn)
+        attempt = Attempt(expert.name)
+        outcome: Outcome = "cancelled"
+        reason = ""
+        try:
+            async for clause in expert.clauses(request, self._call, turn, attempt):
+                yield clause
+            outcome = "ok"
+        except (EgressDenied, EngineError) as error:
+            outcome, reason = "failed", type(error).__name__
+            raise
+        finally:
+            label = prompt_label(request.messages)
+            self._deps.account.tried(
+                Tried(self._call, turn, EXPERT, attempt, label, outcome, reason, remote=expert.remote)
+            )
 
     # ---- in the background
 

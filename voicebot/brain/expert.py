@@ -10,6 +10,7 @@ that this machine can say.
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from voicebot.brain.policy import ExpertState
+from voicebot.brain.reply import Attempt
 from voicebot.core.events import ErrandReady, Event
 from voicebot.core.text import ClauseSplitter
 from voicebot.engines.base import LlmChunk, LlmDone, LlmRequest, Message, Sampling, TextDelta
@@ -48,6 +50,7 @@ class Expert:
     name: str
     ask: Ask
     state: Callable[[], ExpertState]
+    remote: bool = True
     timeout_s: float = 20.0
     max_tokens: int = 300
     prompt: str = PROMPT
@@ -66,24 +69,33 @@ class Expert:
         sampling = Sampling(max_tokens=self.max_tokens)
         return LlmRequest([system, *talk[-HISTORY_MESSAGES:], last], sampling=sampling, session=call)
 
-    async def clauses(self, request: LlmRequest, call: str, turn: int, purpose: str = "live") -> AsyncIterator[str]:
-        """The answer as it comes. Raises: EgressDenied, EngineError; EngineTimeout after `timeout_s` without a word."""
+    async def clauses(
+        self, request: LlmRequest, call: str, turn: int, attempt: Attempt, purpose: str = "live"
+    ) -> AsyncIterator[str]:
+        """The answer as it comes; `attempt` is filled in meanwhile.
+
+        Raises: EgressDenied, EngineError; EngineTimeout after `timeout_s` without a word.
+        """
         splitter = ClauseSplitter()
         loop = asyncio.get_running_loop()
         asked = loop.time()
+        attempt.prompt_chars = sum(len(one.text) for one in request.messages)
         chunks = self.ask(request, call=call, turn=turn, purpose=purpose)
-        waiting = True
-        while (chunk := await self._next(chunks)) is not None:
-            if isinstance(chunk, TextDelta):
-                if waiting:
-                    self._waits_ms.append((loop.time() - asked) * 1000)
-                    waiting = False
-                for clause in splitter.push(chunk.text):
-                    yield clause
-            elif isinstance(chunk, LlmDone):
-                break
-        for clause in splitter.flush():
-            yield clause
+        try:
+            while (chunk := await self._next(chunks)) is not None:
+                if isinstance(chunk, TextDelta):
+                    if math.isnan(attempt.ttft_ms):
+                        attempt.ttft_ms = (loop.time() - asked) * 1000
+                        self._waits_ms.append(attempt.ttft_ms)
+                    attempt.completion_chars += len(chunk.text)
+                    for clause in splitter.push(chunk.text):
+                        yield clause
+                elif isinstance(chunk, LlmDone):
+                    attempt.done = chunk
+            for clause in splitter.flush():
+                yield clause
+        finally:
+            attempt.ms = (loop.time() - asked) * 1000
 
     async def _next(self, chunks: AsyncIterator[LlmChunk]) -> LlmChunk | None:
         try:

@@ -53,6 +53,11 @@ class CallPrivacy:
         self._labels[turn] = strictest([self.default, verdict.label, held, self._labels.get(turn, Label.OPEN)])
         return self._labels[turn]
 
+    @property
+    def strictest(self) -> Label:
+        """Of the whole call so far."""
+        return strictest([self.default, *self._labels.values()])
+
     def label_of(self, turn: int) -> Label:
         """A turn's label; LOCAL_ONLY for one that was never labelled."""
         return self._labels.get(turn, Label.LOCAL_ONLY)

@@ -94,6 +94,9 @@ class Attempt:
     ms: float = 0.0
     done: LlmDone | None = None
     """Token counts and log-probabilities; None if it did not end by itself."""
+    prompt_chars: int = 0
+    completion_chars: int = 0
+    """For an estimate where the engine counts no tokens."""
 
 
 def message(line: Line, label: Label = Label.LOCAL_ONLY) -> Message:
@@ -225,12 +228,14 @@ class Reply:
         splitter, calls, held = ClauseSplitter(), list[ToolCall](), list[str]()
         loop = asyncio.get_running_loop()
         began = loop.time()
+        attempt.prompt_chars += sum(len(one.text) for one in request.messages)
         chunks = llm.stream(lambda cancel: llm.engine.generate(request, cancel))
         async for chunk in chunks:
             if math.isnan(attempt.ttft_ms):
                 attempt.ttft_ms = (loop.time() - began) * 1000
             match chunk:
                 case TextDelta(text):
+                    attempt.completion_chars += len(text)
                     held += splitter.push(text)
                     if gate is None:
                         await self._put_all(held)
