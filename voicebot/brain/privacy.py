@@ -3,7 +3,7 @@
 Rules:
 1. A label belongs to the WORDS, not to a route: every message of a prompt carries one, whoever sends it later.
 2. The strictest label in a prompt is the label of the whole prompt.
-3. What a model said, having read a prompt, carries the label of that prompt: an answer drawn from private words is private.
+3. What a model said, having read a prompt, carries that prompt's label: an answer drawn from private words is private.
 4. "Keep this private" holds for its own turn, for the turn before it (callers say it after the fact) and for all later
    ones until "you can share that again". That release is for what comes after it: words said in private stay private.
 5. A message without a label stays on this machine (`Message.label` defaults to LOCAL_ONLY).
@@ -99,8 +99,10 @@ _THIS = r"(?:this|that|it|these|those|what i(?:'m| am)? (?:just )?(?:say|said|sa
         r"(?:this|that|the next|my last) (?:bit|part|one|question|conversation|call|chat|turn|thing))"  # fmt: skip
 _SEND = r"(?:send|share|tell|pass|forward|upload|give|show|repeat|report|disclose|mention)"
 _NEVER = r"(?:do not|don't|dont|do n't|never|you (?:must|should|can|may) not|you can't|you mustn't|you shouldn't)"
-_OUT = r"(?:anyone|anybody|any one|someone else|others|outside|out|the cloud|the internet|online|elsewhere|" \
-       r"another (?:model|company|service)|other (?:people|companies|models)|a server|any server|around|on|along)"  # fmt: skip
+_OUT = (
+    r"(?:anyone|anybody|any one|someone else|others|outside|out|the cloud|the internet|online|elsewhere|"
+    r"another (?:model|company|service)|other (?:people|companies|models)|a server|any server|around|on|along)"
+)
 
 _HOLD = [
     rf"{_ME}keep {_THIS} (?:(?:strictly|completely|totally|just|all|kind of) )?"
@@ -124,13 +126,15 @@ _HOLD = [
 _RELEASE = [
     rf"\byou (?:can|may|could|are allowed to) (?:now )?(?:share|send|tell|use|pass) {_THIS} (?:again|now|on|with)\b",
     r"\byou (?:can|may) (?:now )?(?:share|send) (?:again|things again|anything again|what i say again)\b",
-    r"\b(?:it's|its|it is|we're|we are|i'm|i am|okay|ok|back) (?:okay |ok |fine |now |again )*(?:back )?on the record\b",
+    r"\b(?:it's|its|it is|we're|we are|i'm|i am|okay|ok|back) "
+    r"(?:okay |ok |fine |now |again )*(?:back )?on the record\b",
     r"^(?:(?:okay|ok|so|well|now|and|we're|back|you can|go) )*(?:on|onto) the record\b",
     r"\b(?:it's|its|it is|that's|that is) (?:okay|ok|fine|all right|alright) to (?:share|send)\b",
     r"\b(?:leave|turn off|switch off|end|exit|stop|disable) (?:the )?(?:private|privacy|confidential|incognito) mode\b",
     r"\b(?:this|that|it) (?:is|does) (?:not|n't|no longer) (?:need to be |have to be )?"
     r"(?:private|secret|confidential)(?: any ?more)?\b",
-    r"\b(?:this|that|it) (?:isn't|doesn't) (?:need to be |have to be )?(?:private|secret|confidential)(?: any ?more)?\b",
+    r"\b(?:this|that|it) (?:isn't|doesn't) (?:need to be |have to be )?"
+    r"(?:private|secret|confidential)(?: any ?more)?\b",
     r"\bno longer private\b",
 ]
 _HOLDS = re.compile("|".join(f"(?:{pattern})" for pattern in _HOLD))
