@@ -95,9 +95,9 @@ class PocketSphinxStt:
         for decoder in decoders:
             decoder.close()
 
-    def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
+    def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         """Raises: EngineOverloaded if streams hold every decoder."""
-        stream = self.open_stream()
+        stream = self.open_stream(narrowband)
         if stream is None:
             raise EngineOverloaded(f"{self._spec.url}: all {self._options.decoders} decoders are busy; raise decoders=")
         try:
@@ -109,7 +109,7 @@ class PocketSphinxStt:
         finally:
             stream.abandon()
 
-    def open_stream(self) -> PocketSphinxStream | None:
+    def open_stream(self, narrowband: bool = False) -> PocketSphinxStream | None:
         """None when no decoder is free."""
         with self._lock:
             if not self._free:
