@@ -169,6 +169,15 @@ def test_a_tool_that_acted_forbids_the_reopening() -> None:
     assert len(talk.machine.history.exchanges[0].tools) == 1
 
 
+def test_a_tool_that_is_acting_still_forbids_the_reopening() -> None:
+    talk = Script()
+    talk.ask("book a table")
+    talk.feed(ev.ToolBegan(3, "book_table"))
+    talk.say("for two people")
+    assert talk.all(ev.BeginReply)[-1] == ev.BeginReply(6, 4, "for two people")
+    assert talk.said == [("book a table", "")]
+
+
 def test_a_reply_heard_for_longer_is_not_taken_back() -> None:
     talk = story(heard_ms=1001)
     talk.say("and a queen")

@@ -58,6 +58,17 @@ def test_notices_wait_for_a_gap_and_come_one_at_a_time() -> None:
     talk.expect(ev.DropReply(5), ev.Speak(7, "The tea is done."), ev.StartPlayout(7))
 
 
+def test_a_notice_that_was_said_otherwise_is_not_said_again() -> None:
+    talk = Script()
+    talk.ask("hello")
+    talk.feed(ev.NoticeDue("The eggs are done."))
+    talk.feed(ev.NoticeDue("The tea is done."))
+    talk.feed(ev.NoticeWithdrawn("The eggs are done."))
+    talk.answer("Hi.", 500)
+    talk.finish()
+    assert talk.all(ev.Speak) == [ev.Speak(5, "The tea is done.")]
+
+
 def test_the_oldest_notice_gives_way_when_too_many_wait() -> None:
     talk = Script(notice_limit=1)
     talk.ask("hello")

@@ -206,13 +206,15 @@ def test_echoes_of_another_reply_or_too_early_ones_change_nothing() -> None:
         ev.ClauseWritten(3, 0, "twice"),
         ev.AudioQueued(9, 0, 10, True),
         ev.AudioQueued(3, 7, 10, True),
+        ev.ToolBegan(9, "clock"),
         ev.ToolFinished(9, "t", "clock", {}, {}, "", True),
+        ev.NoticeWithdrawn("never due"),
         ev.ReplyCompleted(9),
         ev.ReplyFailed(9, "llm", "x"),
         ev.DeadlinePassed(),
     ):
         assert talk.feed(event) == []
-    assert talk.machine.counts["ignored"] == 12
+    assert talk.machine.counts["ignored"] == 14
     talk.feed(ev.PlayoutStarted(3))
     assert talk.feed(ev.PlayoutStarted(3)) == []
 

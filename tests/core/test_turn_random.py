@@ -28,6 +28,7 @@ STEPS = st.one_of(
     st.tuples(st.just("began"), PICK),
     st.tuples(st.just("clause"), PICK, st.integers(0, 2), st.sampled_from(["One two.", "Shall I?", "a"])),
     st.tuples(st.just("audio"), PICK, st.integers(-1, 2), st.integers(0, 40_000), st.booleans()),
+    st.tuples(st.just("tool began"), PICK),
     st.tuples(st.just("tool"), PICK, st.booleans()),
     st.tuples(st.just("completed"), PICK),
     st.tuples(st.just("reply failed"), PICK, st.sampled_from(["llm", "tts"])),
@@ -35,6 +36,7 @@ STEPS = st.one_of(
     st.tuples(st.just("playout finished"), PICK),
     st.tuples(st.just("playout heard"), PICK, st.integers(0, 50_000)),
     st.tuples(st.just("notice"), WORDS),
+    st.tuples(st.just("notice withdrawn"), WORDS),
     st.tuples(st.just("wanted"), PICK, WORDS),
     st.tuples(st.just("ready"), PICK),
     st.tuples(st.just("refused"), PICK),
@@ -53,6 +55,8 @@ def event_of(talk: Script, name: str, *args: Any) -> ev.Event:
     match name:
         case "notice":
             return ev.NoticeDue(*args)
+        case "notice withdrawn":
+            return ev.NoticeWithdrawn(*args)
         case "typed":
             return ev.TextTyped(*args)
         case "key":
@@ -85,6 +89,8 @@ def event_of(talk: Script, name: str, *args: Any) -> ev.Event:
             return ev.ClauseWritten(number, *rest)
         case "audio":
             return ev.AudioQueued(number, *rest)
+        case "tool began":
+            return ev.ToolBegan(number, "clock")
         case "tool":
             return ev.ToolFinished(number, "t1", "clock", {}, {"a": 1}, "", *rest)
         case "wanted":

@@ -20,6 +20,10 @@ from voicebot.core.errand_events import ErrandReady as ErrandReady
 from voicebot.core.errand_events import ErrandRefused as ErrandRefused
 from voicebot.core.errand_events import ErrandWanted as ErrandWanted
 from voicebot.core.errand_events import PublishErrand as PublishErrand
+from voicebot.core.tool_events import NoticeWithdrawn as NoticeWithdrawn
+from voicebot.core.tool_events import PublishTool as PublishTool
+from voicebot.core.tool_events import ToolBegan as ToolBegan
+from voicebot.core.tool_events import ToolFinished as ToolFinished
 
 Stage = Literal["stt", "llm", "tts"]
 State = Literal["listening", "hearing", "thinking", "speaking", "paused", "ended"]
@@ -105,19 +109,6 @@ class AudioQueued:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolFinished:
-    """A tool ran for a reply. `acting`: it changed something outside the talk; `value` is its JSON result."""
-
-    reply: int
-    call_id: str
-    name: str
-    arguments: dict[str, Any]
-    value: dict[str, Any]
-    speech: str
-    acting: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ReplyCompleted:
     """Every clause of the reply has been written and its sound queued."""
 
@@ -196,6 +187,7 @@ Event = (
     | ReplyBegan
     | ClauseWritten
     | AudioQueued
+    | ToolBegan
     | ToolFinished
     | ReplyCompleted
     | ReplyFailed
@@ -203,6 +195,7 @@ Event = (
     | PlayoutHeard
     | PlayoutFinished
     | NoticeDue
+    | NoticeWithdrawn
     | ErrandWanted
     | ErrandReady
     | ErrandRefused
@@ -345,14 +338,6 @@ class PublishTurn:
     interrupted: bool = False
     ended: bool = False
     route: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PublishTool:
-    turn: int
-    name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    speech: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,14 @@ class ReplySide:
         self._progress(reply)
         return True
 
+    def _on_tool_began(self, event: ev.ToolBegan) -> bool:
+        reply = self._find(event.reply)
+        if reply is None:
+            return False
+        reply.acted = True
+        self._progress(reply)
+        return True
+
     def _on_tool(self, event: ev.ToolFinished) -> bool:
         reply = self._find(event.reply)
         if reply is None:
@@ -149,6 +157,12 @@ class ReplySide:
         self._notices.append(event.text)
         if len(self._notices) > self.settings.notice_limit:
             self._out.append(ev.PublishError(f"Not said, too much is waiting: {self._notices.popleft()}"))
+        return True
+
+    def _on_notice_withdrawn(self, event: ev.NoticeWithdrawn) -> bool:
+        if event.text not in self._notices:
+            return False
+        self._notices.remove(event.text)
         return True
 
     def _new_reply(self, number: int) -> Reply:
