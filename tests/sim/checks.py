@@ -63,6 +63,8 @@ class Checks:
         self._tools_seen: set[tuple[int, str]] = set()
         self._committed_turns: set[int] = set()
         self._ended_turns: set[int] = set()
+        self._errands: set[int] = set()
+        self.errands_begun = 0
 
     def expect(self, holds: bool, message: str) -> None:
         if not holds:
@@ -135,6 +137,17 @@ class Checks:
                 self.replies[reply] = SeenReply(model=True)
             case ev.Speak(reply):
                 self.replies[reply] = SeenReply(model=False, committed=True)
+            case ev.BeginErrand(errand, turn):
+                self.expect(turn in self._committed_turns, f"errand {errand} of turn {turn}, which is not committed")
+                self.errands_begun += 1
+                self._errands.add(errand)
+            case ev.DeliverErrand(reply, errand):
+                self.expect(self._turn is None, f"errand {errand} is delivered while the caller speaks")
+                self.expect(errand in self._errands, f"errand {errand} is delivered but not open")
+                self.replies[reply] = SeenReply(model=True, committed=True)
+            case ev.DropErrand(errand):
+                self.expect(errand in self._errands, f"errand {errand} was dropped but is not open")
+                self._errands.remove(errand)
             case ev.PublishTranscript(turn, text, True) if text:
                 self._committed_turns.add(turn)
             case ev.PublishTurn(turn, ended=True):
@@ -149,6 +162,7 @@ class Checks:
             case ev.CommitReply(reply):
                 self.expect(not self.replies[reply].committed, f"reply {reply} was committed twice")
                 self.replies[reply].committed = True
+                self.counts["committed"] += 1
             case ev.StartPlayout(reply):
                 self.expect(self._live is None, f"reply {reply} goes live beside {self._live}")
                 self.expect(self.replies[reply].committed, f"reply {reply} plays but is a draft")
@@ -198,6 +212,7 @@ class Checks:
 
     def _at_the_end(self) -> None:
         self.expect(self._turn is None and self._live is None, "the call ended with an open turn or a live reply")
+        self.expect(not self._errands, f"errands {self._errands} outlive the call")
         left = [number for number, reply in self.replies.items() if not reply.dropped]
         self.expect(not left, f"replies {left} were never dropped")
         silent = self._committed_turns - self._ended_turns

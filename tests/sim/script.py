@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 
 from tests import virtual_time
+from tests.sim.brain import SimRoute
 from tests.sim.engines import NOISE, SimEngine
 from tests.sim.lane import Behaviour, VirtualLane
 from tests.sim.world import World
+from voicebot.brain.account import Notebook
+from voicebot.brain.answer import BrainDeps
+from voicebot.brain.expert import Ask, Expert
+from voicebot.brain.fleet import Fleet, Member
+from voicebot.brain.privacy import Verdict
+from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
 from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, TextDelta, ToolCall
 
@@ -35,6 +42,13 @@ class ScriptLlm(SimEngine):
         yield LlmDone("stop")
 
 
+class WhyRouter:
+    """Hard is what asks why."""
+
+    def route(self, text: str, context: Sequence[str] = ()) -> SimRoute:
+        return SimRoute("talk", float("why" in text.split()))
+
+
 class Script(World):
     """`act` is the caller; the call is hung up when it returns, if it still runs."""
 
@@ -43,9 +57,14 @@ class Script(World):
         act: Callable[[Script], Awaitable[None]],
         answers: Sequence[Answer] = ("River table seven.",),
         failing: str = "",
+        ask: Ask | None = None,
         **settings: Any,
     ) -> None:
-        """`failing`: the engine that fails all its jobs: "sim stt", "script llm" or "sim tts"."""
+        """`failing`: the engine that fails all its jobs: "sim stt", "script llm" or "sim tts".
+
+        `ask`: an expert, who gets every turn with "why" in it.
+        """
+        self._ask = ask
         self._act = act
         self._answers = answers
         self._failing = failing
@@ -55,6 +74,13 @@ class Script(World):
 
     def _llm(self) -> Any:
         return ScriptLlm(self._answers)
+
+    def _brain(self) -> BrainDeps | None:
+        if self._ask is None:
+            return None
+        member = Member("talker", frozenset({"talk"}), self.llm, general=True)
+        expert = Expert("frontier", self._ask, lambda: "ready", timeout_s=8.0)
+        return BrainDeps(Fleet([member]), Notebook(), lambda _: Verdict(Label.OPEN), WhyRouter(), expert)
 
     def _settings(self) -> TurnSettings:
         return self._turn_settings
@@ -106,12 +132,18 @@ class Script(World):
         return llm.prompts
 
 
-def perform(act: Callable[[Script], Awaitable[None]], *answers: Answer, failing: str = "", **settings: Any) -> Script:
+def perform(
+    act: Callable[[Script], Awaitable[None]],
+    *answers: Answer,
+    failing: str = "",
+    ask: Ask | None = None,
+    **settings: Any,
+) -> Script:
     """Live through the script, with all the checks of a seeded world. Raises: Violated."""
     worlds: list[Script] = []
 
     async def live() -> None:
-        worlds.append(Script(act, answers or ("River table seven.",), failing, **settings))
+        worlds.append(Script(act, answers or ("River table seven.",), failing, ask, **settings))
         await worlds[0].live()
 
     virtual_time.run(live())

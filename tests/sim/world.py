@@ -13,11 +13,13 @@ from random import Random
 from typing import Any
 
 from tests import virtual_time
+from tests.sim.brain import sim_brain
 from tests.sim.caller import Caller
 from tests.sim.checks import Checks, Violated
 from tests.sim.engines import BotWords, CallerWords, SimLlm, SimStt, SimTts, SimVad
 from tests.sim.lane import Behaviour, VirtualLane
 from tests.sim.wire import SimWire
+from voicebot.brain.answer import BrainDeps
 from voicebot.brain.reply import ReplySettings
 from voicebot.core.events import Command, Event
 from voicebot.core.settings import TurnSettings
@@ -116,6 +118,7 @@ class World:
         self.llm = self._lane(self._llm(), (0.02, 0.3), (0.0, 0.2))
         self.tts = self._lane(SimTts(self._fork(), self.bot_words, self.wire.playout_rate_hz), (0.02, 0.2), (0.0, 0.1))
         self.tts.engine.owner = lambda: self.tts.owner
+        self.expert: Any = None
         self.session = Session("world", self.wire, self._deps())
         self.caller: Any = Caller(self._fork(), self.caller_words, self.wire, self.session)
 
@@ -145,11 +148,20 @@ class World:
             tts=self.tts,
             turn=self._settings(),
             reply=ReplySettings(),
+            brain=self._brain(),
             open_recorder=self._open_recorder,
             metrics=self.metrics,
             info={},
             wall_clock=lambda: CALL_BEGAN + timedelta(seconds=self.loop.time()),
         )
+
+    def _brain(self) -> BrainDeps | None:
+        """Half the worlds have an expert."""
+        if self.rng.random() < 0.5:
+            return None
+        brain = sim_brain(self._fork(), self.llm)
+        self.expert = brain.expert
+        return brain.deps
 
     def _open_recorder(self, call_id: str, transport: str, settings: TurnSettings) -> Recorder:
         recorder = WatchedRecorder(self.writer, self.checks)
@@ -217,7 +229,8 @@ class World:
             self.checks.expect(len(session._speaker._tracks) <= 2, f"{len(session._speaker._tracks)} tracks are kept")
             self.checks.expect(len(session._hearing) <= 1, f"{len(session._hearing)} turns are listened to")
             self.checks.expect(len(session._replies) <= 2, f"{len(session._replies)} replies are made at once")
-            self.checks.expect(len(session._tasks) <= 8, f"{len(session._tasks)} tasks of one call")
+            open_errands = len(session._errands)
+            self.checks.expect(len(session._tasks) <= 8 + open_errands, f"{len(session._tasks)} tasks of one call")
             self.checks.expect(not session._events, "events wait for nobody")
 
     def _after(self) -> None:
@@ -242,6 +255,11 @@ class World:
         ignored = session._machine.counts["ignored"]
         checks.expect(ignored <= IGNORED_LIMIT, f"{ignored} events were ignored")
         checks.expect(self.stt.engine.open == 0, f"{self.stt.engine.open} recogniser streams were not given back")
+        if self.expert is not None:
+            checks.expect(self.expert.secrets == 0, f"the expert was sent {self.expert.secrets} private messages")
+            checks.expect(self.expert.working == 0, f"{self.expert.working} questions outlived the call")
+            asked, decided = sum(self.expert.asked.values()), checks.errands_begun + checks.counts["committed"]
+            checks.expect(asked <= decided, f"the expert was asked {asked} times, and {decided} were decided")
         self._history_is_whole()
         self.wire.settle()
         frame = self.wire.playout_rate_hz // 50
