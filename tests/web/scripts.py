@@ -57,3 +57,56 @@ TALK = [
     summary(3, "set a timer for ten minutes", "A timer for ten minutes is set."),
     state("speaking"),
 ]
+
+
+def routed(turn: int, **route: Any) -> dict[str, Any]:
+    """The `route` of a `turn` event."""
+    usual = {"call": "call-1", "turn": turn, "label": "redact", "kind": "member", "members": ["talker"]}
+    return usual | route
+
+
+def errand(number: int, turn: int, name: str, request: str = "how do tides work", **more: Any) -> Message:
+    """An `errand` event: what has become of the question that `turn` put to the expert."""
+    return {"type": "errand", "errand": number, "turn": turn, "request": request, "state": name} | more
+
+
+TIMER_ROUTE = routed(
+    1, task="set_timer", hard=0.02, oos=0.01, confidence=0.97, member="talker", cost_usd=0.0,
+    reason="set_timer: talker owns it",
+)  # fmt: skip
+TIDES_ROUTE = routed(
+    2, task="explain", hard=0.91, oos=0.12, confidence=0.88, kind="errand", cost_usd=None, label="open",
+    reason="hard (0.91): the expert, in the background",
+)  # fmt: skip
+PIN_ROUTE = routed(
+    3, task="remember", hard=0.2, oos=0.1, confidence=0.64, member="talker", cost_usd=0.0, label="local_only",
+    reason="remember: talker owns it",
+)  # fmt: skip
+ACKNOWLEDGED = "Good question, let me look into that."
+
+TIMED = [
+    transcript(1, "set a timer for ten minutes"),
+    {"type": "tool", "turn": 1, "name": "timer", "arguments": {"seconds": 600}, "speech": "Ten minutes."},
+    reply(1, "Ten minutes, starting now.", "Ten minutes, starting now.", final=True),
+    summary(1, "set a timer for ten minutes", "Ten minutes, starting now.") | {"route": TIMER_ROUTE},
+]
+ASKED = [
+    transcript(2, "how do tides work"),
+    errand(9, 2, "pending"),
+    reply(2, ACKNOWLEDGED, ACKNOWLEDGED, final=True, number=8),
+    summary(2, "how do tides work", ACKNOWLEDGED) | {"model": "", "route": TIDES_ROUTE},
+]
+"""A question that the expert is working on."""
+WENT_ON = [
+    transcript(3, "keep this private, my door code is four two one"),
+    reply(3, "I will keep that to myself.", "I will keep that to myself.", final=True, number=10),
+    summary(3, "keep this private, my door code is four two one", "I will keep that to myself.", 0.9)
+    | {"route": PIN_ROUTE},
+]
+LATE_WORDS = "About your question, how do tides work: the moon pulls the sea towards it."
+LATE = [
+    errand(9, 2, "ready"),
+    errand(9, 2, "speaking"),
+    reply(12, LATE_WORDS, "About your question, how do tides work:", number=13),
+]
+DELIVERED = [reply(12, LATE_WORDS, LATE_WORDS, final=True, number=13), errand(9, 2, "delivered", cost_usd=0.0012)]

@@ -1,16 +1,11 @@
 // The conversation as a list of turns: what the caller said, what the bot says and how far it has been heard,
-// tools, model, and the turn's waterfall. Nodes are updated in place, so that focus and open details survive.
-import { argumentsInWords, shownReplies, splitReply } from "./state.js";
+// tools, why it was answered so, and the turn's waterfall. Nodes are updated in place, so that focus and open details survive.
+import { element, icon } from "./dom.js";
+import { RouteView } from "./route.js";
+import { argumentsInWords, errandOf, shownReplies, splitReply } from "./state.js";
 import { waterfallTable } from "./waterfall.js";
 
 const NEAR_BOTTOM_PX = 80; // closer than this to the newest turn: keep it in view
-
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
 
 function line(className, who) {
   const node = element("div", `line ${className}`);
@@ -39,14 +34,25 @@ function toolNode(tool) {
   return node;
 }
 
+/** What an answer that comes late is the answer to. */
+function lateNode(request) {
+  const node = element("p", "late");
+  const words = element("span", "", "Late answer to: ");
+  words.append(element("q", "", request));
+  node.append(icon("#i-return"), words);
+  return node;
+}
+
 /** One turn on the page. */
 class TurnView {
   node = element("li", "turn");
   #turn = null;
+  #errand = undefined;
   #caller = line("caller", "You");
   #bot = line("bot", "Voicebot");
   #tools = element("ul", "chips");
   #model = element("span", "badge");
+  #route = new RouteView();
   #latency = element("details", "latency");
   #summary = element("summary");
   #chosenByHand = false;
@@ -57,23 +63,27 @@ class TurnView {
     this.#tools.setAttribute("aria-label", "Tools that ran");
     this.#latency.append(this.#summary);
     this.#summary.addEventListener("click", () => (this.#chosenByHand = true));
-    this.node.append(this.#caller.node, this.#bot.node, facts, this.#latency);
+    this.node.append(this.#caller.node, this.#bot.node, facts, this.#route.node, this.#latency);
   }
 
-  update(turn, latest) {
+  update(turn, errand, latest) {
     if (!this.#chosenByHand) this.#latency.open = latest;
-    if (turn === this.#turn) return;
+    if (turn === this.#turn && errand === this.#errand) return;
     const before = this.#turn;
     this.#turn = turn;
+    this.#errand = errand;
     this.#caller.words.textContent = turn.heard;
     this.#caller.node.hidden = !turn.heard;
     this.#caller.node.classList.toggle("partial", !turn.final);
-    this.#bot.words.replaceChildren(...shownReplies(turn).map(replyNode));
+    const late = turn.late ? [lateNode(turn.late)] : [];
+    this.#bot.words.replaceChildren(...late, ...shownReplies(turn).map(replyNode));
+    this.node.classList.toggle("answers-late", Boolean(turn.late));
     this.#bot.node.hidden = !turn.replies.length;
     this.#tools.replaceChildren(...turn.tools.map(toolNode));
     this.#tools.hidden = !turn.tools.length;
+    this.#route.update(turn, errand);
     this.#model.textContent = turn.model;
-    this.#model.hidden = !turn.model;
+    this.#model.hidden = !turn.model || !this.#route.node.hidden;
     if (!before || turn.waterfall !== before.waterfall || turn.v2vMs !== before.v2vMs) this.#drawLatency(turn);
   }
 
@@ -98,11 +108,13 @@ export class Captions {
     this.#list = list;
   }
 
-  update(turns) {
+  update({ turns, errands }) {
     const following = this.#follows();
     const numbers = new Set(turns.map((turn) => turn.turn));
     for (const [number, view] of this.#views) if (!numbers.has(number)) this.#drop(number, view);
-    turns.forEach((turn, index) => this.#view(turn.turn).update(turn, index === turns.length - 1));
+    turns.forEach((turn, index) => {
+      this.#view(turn.turn).update(turn, errandOf(errands, turn.turn), index === turns.length - 1);
+    });
     if (following) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
@@ -136,7 +148,8 @@ export function newlyFinal(turns, before) {
     for (const reply of turn.replies) {
       const was = previous?.replies.find((other) => other.reply === reply.reply);
       if (reply.final && !was?.final && reply.heard) {
-        lines.push(`Voicebot: ${reply.heard}${reply.interrupted ? " (interrupted)" : ""}`);
+        const late = turn.late ? `, late answer to “${turn.late}”` : "";
+        lines.push(`Voicebot${late}: ${reply.heard}${reply.interrupted ? " (interrupted)" : ""}`);
       }
     }
     return lines;

@@ -3,10 +3,11 @@ import { CallAudio } from "./audio.js";
 import { Call } from "./call.js";
 import { Captions } from "./captions.js";
 import { Devices } from "./devices.js";
+import { Errands } from "./errands.js";
 import { Orb } from "./orb.js";
 import { unexpectedProblem } from "./problems.js";
 import { CallProblem, readiness, serverInfo } from "./server.js";
-import { Store } from "./state.js";
+import { Store, markCancelling } from "./state.js";
 import { View } from "./view.js";
 
 const READY_POLL_MS = 2000;
@@ -19,6 +20,12 @@ const store = new Store();
 const voice = byId("voice");
 const orb = new Orb(byId("orb-canvas"));
 const captions = new Captions({ scroller: byId("conversation"), list: byId("turns") });
+const errands = new Errands({
+  list: byId("errands"),
+  live: byId("errands-live"),
+  refuge: byId("conversation"),
+  onCancel: cancelErrand,
+});
 const view = new View((action) => (action === "type" ? start({ microphone: false }) : retry()));
 const devices = new Devices({
   microphone: byId("microphone"),
@@ -111,6 +118,12 @@ async function retry() {
   store.update({ problem: null, phase: store.state.turns.length ? "ended" : "idle" });
   if (await checkServer()) await start();
   else pollSoon();
+}
+
+function cancelErrand(errand) {
+  if (call?.send({ type: "cancel_errand", errand })) {
+    store.update({ errands: markCancelling(store.state.errands, errand) });
+  }
 }
 
 // --- microphone and speaker -------------------------------------------------------------------------------
@@ -209,7 +222,7 @@ function drawLevels(nowMs) {
   const { you, bot } = audio ? audio.levels() : { you: 0, bot: 0 };
   drawMeter(byId("meter-you"), you, nowMs);
   drawMeter(byId("meter-bot"), bot, nowMs);
-    const level = callState === "speaking" ? bot : you;
+  const level = callState === "speaking" ? bot : you;
   const busy = phase === "connecting" || (phase === "live" && callState === "thinking");
   orb.draw(nowMs, phase === "live" ? Math.max(level, REST_LEVEL) : REST_LEVEL, busy);
   requestAnimationFrame(drawLevels);
@@ -224,7 +237,10 @@ function drawMeter(meter, level, nowMs) {
 
 function wire() {
   store.subscribe((state, before) => view.draw(state, before));
-  store.subscribe((state, before) => state.turns !== before.turns && captions.update(state.turns));
+  store.subscribe((state, before) => errands.draw(state, before));
+  store.subscribe((state, before) => {
+    if (state.turns !== before.turns || state.errands !== before.errands) captions.update(state);
+  });
   store.subscribe(({ volumePercent }) => (voice.volume = volumePercent / 100));
   byId("start").addEventListener("click", () => start());
   byId("mute").addEventListener("click", toggleMute);

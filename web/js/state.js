@@ -9,20 +9,24 @@ export const initialState = Object.freeze({
   readiness: "unknown", // unknown | loading | ready
   call: null, // {profile, models, version} from the `call` event or /api/info
   turns: [],
+  errands: [], // questions that the expert has: {errand, turn, request, state, open, cancelling, answer}
   volumePercent: 100,
   notice: "", // the server's latest `error`, in words
   problem: null, // see problems.js
 });
 
 export const CALL_STATES = ["listening", "hearing", "thinking", "speaking", "paused", "ended"];
+const OPEN_ERRAND_STATES = ["pending", "ready", "speaking"];
 
 /** What stays from one call to the next: the server, not the talk. */
 export function freshCall(state) {
   return { ...initialState, readiness: state.readiness, call: state.call, phase: "connecting" };
 }
 
+/** `route`: why it was answered so, as in the `turn` event; `late`: the words that a late answer answers. */
 function emptyTurn(turn) {
-  return { turn, heard: "", final: false, replies: [], tools: [], model: "", v2vMs: null, waterfall: null };
+  const told = { heard: "", final: false, replies: [], tools: [], late: "" };
+  return { turn, ...told, model: "", route: {}, v2vMs: null, waterfall: null };
 }
 
 /** Replace the turn `number` by change(turn), making it where it is new; turns stay in the order they came. */
@@ -46,6 +50,36 @@ function withReply(turn, message) {
   return { ...turn, replies };
 }
 
+/** Words under a number of their own while an errand's answer is due are that answer. */
+function withLateAnswer(state, number) {
+  const errand = state.errands.find((each) => each.state === "speaking" && each.answer === null);
+  if (!errand || state.turns.some((turn) => turn.turn === number)) return state;
+  const errands = state.errands.map((each) => (each === errand ? { ...each, answer: number } : each));
+  return withTurn({ ...state, errands }, number, (turn) => ({ ...turn, final: true, late: errand.request }));
+}
+
+/** What has become of a question; what the expert has cost by now is part of the turn that asked. */
+function withErrand(state, { errand, turn, request, state: now, cost_usd: cost }) {
+  const open = OPEN_ERRAND_STATES.includes(now);
+  const next = { errand, turn, request: String(request ?? ""), state: now, open, cancelling: false, answer: null };
+  const known = state.errands.some((each) => each.errand === errand);
+  const errands = known ? state.errands.map((each) => (each.errand === errand ? next : each)) : [...state.errands, next];
+  const turns = state.turns.map((each) =>
+    each.turn === turn && cost !== undefined ? { ...each, route: { ...each.route, cost_usd: cost } } : each,
+  );
+  return { ...state, errands, turns };
+}
+
+/** The latest question that a turn put to the expert, or undefined. */
+export function errandOf(errands, turn) {
+  return errands.findLast((errand) => errand.turn === turn);
+}
+
+/** The caller has asked for an errand's end; the server has the last word. */
+export function markCancelling(errands, number) {
+  return errands.map((each) => (each.errand === number ? { ...each, cancelling: true } : each));
+}
+
 /** A turn's summary; its words stand in where no transcript or reply event came before it. */
 function withSummary(turn, message) {
   const summed = {
@@ -53,6 +87,7 @@ function withSummary(turn, message) {
     heard: message.heard || turn.heard,
     final: true,
     model: message.model || "",
+    route: message.route || {},
     v2vMs: Number.isFinite(message.v2v_ms) ? message.v2v_ms : null,
     waterfall: message.waterfall || null,
   };
@@ -67,10 +102,12 @@ const handlers = {
     final && !text
       ? withdrawn(state, turn)
       : withTurn(state, turn, (old) => ({ ...old, heard: text || "", final: Boolean(final) })),
-  reply: (state, message) => withTurn(state, message.turn, (old) => withReply(old, message)),
+  reply: (state, message) =>
+    withTurn(withLateAnswer(state, message.turn), message.turn, (old) => withReply(old, message)),
   turn: (state, message) => withTurn(state, message.turn, (old) => withSummary(old, message)),
   tool: (state, { turn, name, arguments: args, speech }) =>
     withTurn(state, turn, (old) => ({ ...old, tools: [...old.tools, { name, args, speech }] })),
+  errand: withErrand,
   volume: (state, { percent }) =>
     Number.isFinite(percent) ? { ...state, volumePercent: Math.min(100, Math.max(0, percent)) } : state,
   error: (state, { message }) => ({ ...state, notice: message || "Something failed on the server." }),

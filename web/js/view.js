@@ -1,5 +1,7 @@
 // The page's still parts drawn from the state: layout, words of the state, problem, figures, models, live regions.
 import { newlyFinal } from "./captions.js";
+import { waitingErrands } from "./errands.js";
+import { totalCost } from "./route.js";
 import { medianMs } from "./state.js";
 
 const SPOKEN_LINES_KEPT = 50; // lines kept in the screen reader's log
@@ -19,7 +21,14 @@ const LIVE_WORDS = {
   off: "The call is live, without a microphone.",
 };
 
-const STAGE_NAMES = { vad: "Voice activity", stt: "Hearing", llm: "Thinking", tts: "Voice" };
+const STAGE_NAMES = {
+  vad: "Voice activity",
+  turn: "End of turn",
+  stt: "Hearing",
+  llm: "Thinking",
+  tts: "Voice",
+  frontier: "Expert",
+};
 const ACTION_NAMES = { retry: "Try again", type: "Type instead" };
 
 const byId = (id) => document.getElementById(id);
@@ -82,6 +91,7 @@ export class View {
     const [title, hint] = stateWords(state);
     byId("state").textContent = title;
     byId("hint").textContent = hint;
+    byId("hint").hidden = waitingErrands(state).length > 0;
     byId("orb").dataset.state = orbState(state);
     byId("orb-muted").toggleAttribute("hidden", !(state.phase === "live" && state.microphone !== "on"));
     byId("now").hidden = Boolean(state.problem) && !calling;
@@ -140,7 +150,10 @@ export class View {
     const median = medianMs(turns);
     byId("figures").hidden = median === null;
     byId("p50").textContent = median === null ? "–" : `${Math.round(median)} ms`;
-    byId("turn-count").textContent = String(turns.length);
+    byId("turn-count").textContent = String(turns.filter((turn) => !turn.late).length);
+    const cost = totalCost(turns);
+    byId("cost-row").hidden = !cost;
+    byId("cost").textContent = cost;
   }
 
   /** Only what is final is read out: half-heard words would be read over and over. */

@@ -1,5 +1,6 @@
 // A turn's latency drawn to scale: a table whose middle column is a millisecond axis, so that what the eye
 // sees as bars a screen reader reads as rows.
+import { element } from "./dom.js";
 
 const GRID_MS = 200;
 const MOST_LABELS = 6; // labels on the axis beyond the zero
@@ -33,13 +34,6 @@ export function axisLabels(axis) {
   const labels = [];
   for (let ms = axis.startMs; ms <= axis.stopMs; ms += axis.labelMs) labels.push(ms);
   return labels;
-}
-
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
 }
 
 function bar(axis, startMs, stopMs, className) {
