@@ -33,6 +33,12 @@ def _no_thread_is_left() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's traces, ledger and models."""
+    monkeypatch.setenv("VOICEBOT_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's path; use it only in tests marked `browser`."""

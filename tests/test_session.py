@@ -17,6 +17,7 @@ from tests.leaks import no_leaked_tasks
 from tests.sim.engines import NOISE, SimVad
 from tests.sim.script import Script, perform
 from tests.sim.world import CountingMetrics
+from voicebot.brain.answer import brain_of_one
 from voicebot.brain.reply import ReplySettings
 from voicebot.core.settings import TurnSettings
 from voicebot.core.trace import replay
@@ -185,10 +186,11 @@ def _deps(writer: TraceWriter | None = None, **lanes: Any) -> CallDeps:
         raise AssertionError("no engine is asked in this test")
 
     lanes = {"vad": SimVad("vad", Random(1)), "stt": None, "llm": None, "tts": None} | lanes
+    llm = lanes.pop("llm")
     return CallDeps(
         **lanes,
+        brain=brain_of_one(llm, ReplySettings()),
         turn=TurnSettings(),
-        reply=ReplySettings(),
         open_recorder=writer.open if writer else no_lane,
         metrics=CountingMetrics(),
         info={"version": "test"},

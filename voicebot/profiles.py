@@ -149,6 +149,12 @@ def _embedded_engines(shipped: Path | None, sized: Sequence[str]) -> dict[str, s
     return engines | ({"llm": f"llama://{find_talker(shipped)}"} if "llm" in sized else {})
 
 
+def shipped_model(name: Path) -> Path:
+    """Where a model that came with the product lies: in the package, else beside it in the repository."""
+    places = [root / "models" / name for root in (_PACKAGE, _PACKAGE.parent)]
+    return next((place for place in places if place.exists()), places[0])
+
+
 def find_talker(shipped: Path | None = None) -> Path:
     """The shipped talker: in `shipped`, else in the package, else beside it in the repository. Raises: ConfigError."""
     roots = [shipped] if shipped else [_PACKAGE / "models", _PACKAGE.parent / "models"]

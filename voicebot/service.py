@@ -18,13 +18,13 @@ from typing import Any, Literal
 
 from aiortc import RTCIceServer
 
-from voicebot.brain.reply import ReplySettings
+from voicebot.assemble import Brainwork
 from voicebot.calls import CallRecord, Calls, CallTransport, Slot, new_call_id
 from voicebot.config import Config, trace_dir
 from voicebot.core.settings import TurnSettings
-from voicebot.engines.base import LlmEngine, Sampling, SttEngine, TtsEngine, TurnEngine, VadEngine
+from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.engines.registry import create
-from voicebot.errors import ConfigError, EngineError, VoicebotError
+from voicebot.errors import ConfigError, VoicebotError
 from voicebot.lane import Lane
 from voicebot.metrics import Metrics
 from voicebot.profiles import Resolved, resolve_profile
@@ -35,7 +35,6 @@ from voicebot.warmup import dummy_turn
 log = logging.getLogger(__name__)
 Status = Literal["loading", "ready", "draining", "failed"]
 LAG_EVERY_S = 0.25
-DEFAULT_PROMPT = "You are a voice assistant on the telephone. Answer in one or two short spoken sentences; no lists."
 
 
 class VoiceServer:
@@ -60,6 +59,7 @@ class VoiceServer:
         ]
         self._vad, self._stt, self._llm, self._tts = _engines(self.resolved)
         self._turn = _turn_lane(self.resolved)
+        self._brain = Brainwork(config, self.resolved, self._llm)
         self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep)
         self._deps: CallDeps | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -105,6 +105,7 @@ class VoiceServer:
                     for task in background:
                         task.cancel()
         finally:
+            await self._brain.aclose()
             for lane in (self._stt, self._llm, self._tts, self._turn):
                 if lane is not None:
                     await lane.aclose()
@@ -137,8 +138,9 @@ class VoiceServer:
                 for lane in (self._stt, self._llm, self._tts, self._turn):
                     if lane is not None:
                         group.create_task(lane.load())
+                group.create_task(self._brain.load())
             await dummy_turn(self._stt, self._llm, self._tts)
-        except* EngineError as errors:
+        except* VoicebotError as errors:
             self.fault = _first(errors)
             self.status, self.error = "failed", str(self.fault)
             self.calls.closed_because = f"the server could not load its models: {self.error}"
@@ -152,10 +154,9 @@ class VoiceServer:
             vad=self._vad,
             stt=self._stt,
             end_of_turn=self._turn,
-            llm=self._llm,
+            brain=self._brain.deps(None, None),
             tts=self._tts,
             turn=turn_settings(self.config),
-            reply=reply_settings(self.config, self.resolved),
             open_recorder=self._traces.open,
             metrics=self.metrics,
             info=self.info,
@@ -191,11 +192,11 @@ def _turn_lane(resolved: Resolved) -> Lane[TurnEngine] | None:
     return Lane(create("turn", url, resolved.models_dir)) if url else None
 
 
-def _first(errors: BaseExceptionGroup[EngineError]) -> EngineError:
+def _first(errors: BaseExceptionGroup[VoicebotError]) -> VoicebotError:
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, EngineError)
+    assert isinstance(error, VoicebotError)
     return error
 
 
@@ -219,13 +220,6 @@ def turn_settings(config: Config) -> TurnSettings:
         no_answer=reply.no_answer,
         not_understood=reply.not_understood,
     )
-
-
-def reply_settings(config: Config, resolved: Resolved) -> ReplySettings:
-    """What a call's model is told."""
-    own_prompt = "" if resolved.shipped_talker else DEFAULT_PROMPT
-    prompt = own_prompt if config.reply.system_prompt is None else config.reply.system_prompt
-    return ReplySettings(prompt, Sampling(temperature=config.reply.temperature, max_tokens=config.reply.max_tokens))
 
 
 def product_version() -> str:

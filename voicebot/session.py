@@ -14,20 +14,22 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
 from voicebot.brain.agenda import Agenda, local_time
-from voicebot.brain.answer import BrainDeps, CallBrain, brain_of_one, introduction
+from voicebot.brain.answer import BrainDeps, CallBrain, introduction
 from voicebot.brain.expert import Errand
-from voicebot.brain.reply import Reply, ReplySettings
+from voicebot.brain.reply import Reply
+from voicebot.brain.toolbox import Toolbox
+from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
 from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.settings import TurnSettings
 from voicebot.core.turn import TurnMachine
-from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
+from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.hearing import EndScorer, Hearing
 from voicebot.lane import LaneLike
 from voicebot.recorder import Recorder
@@ -54,18 +56,16 @@ class CallDeps:
 
     vad: VadEngine
     stt: LaneLike[SttEngine]
-    llm: LaneLike[LlmEngine]
+    brain: BrainDeps
     tts: LaneLike[TtsEngine]
     turn: TurnSettings
-    reply: ReplySettings
     open_recorder: Callable[[str, str, TurnSettings], Recorder]
     metrics: SessionMetrics
     info: dict[str, Any]
     """Shown to the caller's page in the `call` event: profile, models, version."""
-    brain: BrainDeps | None = None
-    """None: `llm` answers every turn."""
     end_of_turn: LaneLike[TurnEngine] | None = None
     """None: the rule of the last word decides alone."""
+    tools: Toolbox = field(default_factory=Toolbox)
     wall_clock: Callable[[], datetime] = local_time
     """For people's times only: what the clock and timer tools go by."""
 
@@ -90,14 +90,17 @@ class Session:
             last_words=self._machine.history.last_reply,
             wall_clock=deps.wall_clock,
             show_volume=lambda percent: transport.send_event({"type": "volume", "percent": percent}),
+            call_id=call_id,
+            end_call=self._end_when_said,
         )
+        self._tools = CallTools(deps.tools, self._agenda, self._apply, self._begin)
         self._ending = EndScorer(deps.end_of_turn, self._ring, self._count) if deps.end_of_turn is not None else None
         self._recorder = deps.open_recorder(call_id, transport.kind, deps.turn)
         self._events: deque[ev.Event] = deque()
         self._applying = False
         self._timer: asyncio.TimerHandle | None = None
         self._over = asyncio.Event()
-        self._reason = ""
+        self._reason = self._farewell = ""
         self._armed_for: float | None = None
         self._now = 0.0
         """Of the machine: seconds since the call began; never runs back."""
@@ -108,9 +111,8 @@ class Session:
         self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
         self._replies: dict[int, tuple[Reply, asyncio.Task[None]]] = {}
         self._errands: dict[int, tuple[Errand, asyncio.Task[None]]] = {}
-        brain = deps.brain or brain_of_one(deps.llm, deps.reply)
-        self._brain = CallBrain(call_id, brain, self._apply)
-        self._account = brain.account
+        self._brain = CallBrain(call_id, deps.brain, self._apply)
+        self._account = deps.brain.account
         self.turns: dict[int, dict[str, Any]] = {}
         """Each turn's latest `turn` event, by number; what the API shows of a call."""
 
@@ -193,6 +195,7 @@ class Session:
                 await self._over.wait()
                 for task in self._tasks:
                     task.cancel()
+                await self._tools.aclose()
         except* Exception as errors:
             log.exception("call %s: internal error", self._call_id, exc_info=errors)
             self.hang_up("internal error")
@@ -214,9 +217,13 @@ class Session:
     def _count(self, name: str) -> None:
         self._deps.metrics.count(name, transport=self._transport.kind)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
-        task = self._group.create_task(work, name=f"{self._call_id} {name}")
+        return self._group.create_task(work, name=f"{self._call_id} {name}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that is cancelled when the call is over."""
+        task = self._begin(work, name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -310,7 +317,7 @@ class Session:
     def _do_reply(self, command: ev.BeginReply | ev.Speak | ev.CommitReply | ev.DropReply | ev.DeliverErrand) -> None:
         match command:
             case ev.BeginReply(number, turn, text):
-                reply = self._new_reply(number)
+                reply = self._new_reply(number, turn)
                 write = partial(self._brain.answer, reply, turn, text, self._machine.history.lines())
                 self._replies[number] = (reply, self._spawn(reply.produce(write), f"reply {number}"))
             case ev.DeliverErrand(number, errand, introduce):
@@ -318,6 +325,7 @@ class Session:
                 work = reply.deliver(found.words(), introduction(found.question) if introduce else "")
                 self._replies[number] = (reply, self._spawn(work, f"late answer {number}"))
             case ev.Speak(number, text):
+                self._tools.said(text)
                 reply = self._new_reply(number)
                 self._replies[number] = (reply, self._spawn(reply.speak(text), f"speak {number}"))
             case ev.CommitReply(number):
@@ -326,10 +334,14 @@ class Session:
                 self._replies.pop(number)[1].cancel()
                 self._speaker.drop(number)
 
-    def _new_reply(self, number: int) -> Reply:
+    def _new_reply(self, number: int, turn: int = 0) -> Reply:
         deps = self._deps
         rate_hz = self._transport.playout_rate_hz
-        return Reply(number, deps.tts, self._speaker, self._apply, self._agenda, rate_hz)
+        return Reply(number, deps.tts, self._speaker, self._apply, self._tools.for_reply(number, turn), rate_hz)
+
+    def _end_when_said(self, reason: str) -> None:
+        """End the call when the present reply has been heard, unless the caller goes on."""
+        self._farewell = reason
 
     def _publish(self, command: ev.Command) -> None:
         """Publish commands become events of the data channel, named by what follows "Publish"."""
@@ -337,6 +349,10 @@ class Session:
         match command:
             case ev.PublishTranscript(turn, text, final=True) if text:
                 self._account.committed(self._call_id, turn, text)
+            case ev.PublishState("hearing"):
+                self._farewell = ""
+            case ev.PublishState("listening") if self._farewell:
+                self._do(ev.EndCall(self._farewell))
             case ev.PublishErrand():
                 self._account.errand(self._call_id, command)
             case ev.PublishTurn():

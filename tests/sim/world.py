@@ -19,7 +19,7 @@ from tests.sim.checks import Checks, Violated
 from tests.sim.engines import BotWords, CallerWords, SimLlm, SimStt, SimTts, SimVad
 from tests.sim.lane import Behaviour, VirtualLane
 from tests.sim.wire import SimWire
-from voicebot.brain.answer import BrainDeps
+from voicebot.brain.answer import BrainDeps, brain_of_one
 from voicebot.brain.reply import ReplySettings
 from voicebot.core.events import Command, Event
 from voicebot.core.settings import TurnSettings
@@ -144,11 +144,9 @@ class World:
         return CallDeps(
             vad=SimVad("sim vad", self._fork()),  # type: ignore[arg-type]
             stt=self.stt,
-            llm=self.llm,
             tts=self.tts,
             turn=self._settings(),
-            reply=ReplySettings(),
-            brain=self._brain(),
+            brain=self._brain() or brain_of_one(self.llm, ReplySettings()),
             open_recorder=self._open_recorder,
             metrics=self.metrics,
             info={},

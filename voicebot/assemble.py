@@ -1,0 +1,180 @@
+"""Puts the brain of a server together from its settings: the fleet, the router, the books.
+
+Constructing is cheap and raises ConfigError; loading happens on the lanes and in threads, before the first call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from voicebot.books import Books
+from voicebot.brain.account import EXPERT, Account, Notebook
+from voicebot.brain.answer import BrainDeps, Router
+from voicebot.brain.confidence import Threshold
+from voicebot.brain.expert import Expert
+from voicebot.brain.fleet import Fleet, Member
+from voicebot.brain.policy import Limits
+from voicebot.brain.privacy import Verdict
+from voicebot.brain.reply import ReplySettings
+from voicebot.brain.router import load_router
+from voicebot.config import Config, home_dir
+from voicebot.config_brain import MemberConfig
+from voicebot.core.labels import Label, label_named
+from voicebot.engines.base import LlmEngine, Sampling
+from voicebot.engines.registry import create
+from voicebot.errors import ConfigError
+from voicebot.lane import Lane
+from voicebot.ledger.prices import Price, Prices
+from voicebot.ledger.writer import LedgerWriter, open_ledger
+from voicebot.profiles import Resolved, shipped_model
+
+log = logging.getLogger(__name__)
+ROUTER = Path("router")
+SMALL_TALKER_TASKS = ("talk", "tools")
+"""What the shipped talker was trained to do."""
+ANY_TASKS = ("talk", "tools", "rewrite", "extract", "classify", "retrieve")
+"""What a general language model is trusted with where no member is set."""
+
+
+@dataclass(slots=True)
+class Brainwork:
+    """The parts of a server's brain. Life: constructed, `load`ed, `deps` handed to calls, `aclose`d after the last."""
+
+    config: Config
+    resolved: Resolved
+    main: Lane[LlmEngine]
+    lanes: dict[str, Lane[LlmEngine]] = field(default_factory=dict)
+    """Of members with an engine of their own, by URL."""
+    fleet: Fleet = field(init=False)
+    writer: LedgerWriter | None = None
+    router: Router | None = None
+    account: Account = field(default_factory=Notebook)
+
+    def __post_init__(self) -> None:
+        self.fleet = Fleet(self._members())
+
+    def _members(self) -> list[Member]:
+        given = self.config.fleet
+        if not given:
+            tasks, reply = SMALL_TALKER_TASKS if self.resolved.shipped_talker else ANY_TASKS, self.config.reply
+            talker = MemberConfig(tasks=tasks, general=True, temperature=reply.temperature, max_tokens=reply.max_tokens)
+            given = {"talker": talker}
+        return [self._member(name, member) for name, member in given.items()]
+
+    def _member(self, name: str, given: MemberConfig) -> Member:
+        settings = self._reply_settings(given)
+        threshold = Threshold(_or_any(given.mean_logprob), _or_any(given.min_logprob))
+        return Member(
+            name,
+            frozenset(given.tasks),
+            self._lane(given.engine),
+            settings.system_prompt,
+            settings.sampling,
+            threshold,
+            given.tools,
+            given.general,
+        )
+
+    def _reply_settings(self, given: MemberConfig) -> ReplySettings:
+        shipped = self.resolved.shipped_talker and given.engine is None
+        own = "" if shipped else DEFAULT_PROMPT
+        usual = own if self.config.reply.system_prompt is None else self.config.reply.system_prompt
+        prompt = given.prompt or _prompt_in(given.prompt_file) or usual
+        return ReplySettings(prompt, Sampling(temperature=given.temperature, max_tokens=given.max_tokens))
+
+    def _lane(self, url: str | None) -> Lane[LlmEngine]:
+        if url is None or url == self.resolved.engines.llm:
+            return self.main
+        if url not in self.lanes:
+            self.lanes[url] = Lane(create("llm", url, self.resolved.models_dir))
+        return self.lanes[url]
+
+    # ---- life
+
+    async def load(self) -> None:
+        """Load what the brain needs beside the main engines. Raises: ConfigError, EngineError."""
+        async with asyncio.TaskGroup() as group:
+            for lane in self.lanes.values():
+                group.create_task(lane.load())
+            group.create_task(asyncio.to_thread(self._open_books))
+            group.create_task(asyncio.to_thread(self._load_router))
+
+    def _load_router(self) -> None:
+        if url := self.config.router.url:
+            self.router = load_router(url, shipped_model(ROUTER))
+
+    def _open_books(self) -> None:
+        ledger = self.config.ledger
+        listed = {
+            name: Price(price.input_usd, price.output_usd, price.cached_usd) for name, price in ledger.prices.items()
+        }
+        prices = Prices(listed, ledger.local_usd_per_hour)
+        url = ledger.url or f"sqlite:///{home_dir() / 'ledger.db'}"
+        journal = ledger.journal_dir or home_dir() / "ledger-journal"
+        self.writer = open_ledger(url, journal, prices, keep_texts=ledger.keep_texts)
+        if self.config.frontier.url:
+            prices.warm()
+        self.account = Books(self.writer, prices, self._engines())
+
+    def _engines(self) -> Mapping[str, tuple[str, str]]:
+        """Member -> (engine URL without secrets, model), as price lists know them."""
+        given = {member.name: self.config.fleet.get(member.name) for member in self.fleet}
+        urls = {name: (one.engine if one else None) or self.resolved.engines.llm or "" for name, one in given.items()}
+        urls[EXPERT] = self.config.frontier.url
+        return {name: (without_secrets(url), model_of(url)) for name, url in urls.items()}
+
+    def deps(self, expert: Expert | None, label_of: Callable[[str], Verdict] | None) -> BrainDeps:
+        """What the server's calls share. `label_of` None: nothing can leave, so nothing is looked for."""
+        config = self.config
+        limits = Limits(config.router.hard_at, config.router.oos_at, config.frontier.acknowledge_ms)
+        return BrainDeps(
+            self.fleet,
+            self.account,
+            label_of or (lambda _text: Verdict(Label.OPEN)),
+            self.router,
+            expert,
+            limits,
+            label_named(config.privacy.default),
+        )
+
+    async def aclose(self) -> None:
+        """After the calls have ended. Idempotent."""
+        for lane in self.lanes.values():
+            await lane.aclose()
+        if self.writer is not None:
+            await asyncio.to_thread(self.writer.close)
+
+
+DEFAULT_PROMPT = "You are a voice assistant on the telephone. Answer in one or two short spoken sentences; no lists."
+
+
+def _or_any(least: float | None) -> float:
+    return -math.inf if least is None else least
+
+
+def _prompt_in(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the prompt file {file}: {error}") from None
+
+
+def without_secrets(url: str) -> str:
+    """An engine's URL without user, password and options."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def model_of(url: str) -> str:
+    """The model's name in an engine's URL: its option `model`, else the file's or the path's last part."""
+    parts = urlsplit(url)
+    named = [value for key, _, value in (pair.partition("=") for pair in parts.query.split("&")) if key == "model"]
+    return named[0] if named else parts.path.rpartition("/")[2] or parts.netloc
