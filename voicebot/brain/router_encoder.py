@@ -1,8 +1,8 @@
 """A sentence encoder small enough to run on every turn: words to word pieces to one vector, in numpy alone.
 
 A word is split greedily into the longest known pieces (WordPiece); each piece has a vector; a convolution over three
-neighbours sees word order; its mean and maximum over the sentence and the mean of the plain vectors are projected to one
-unit vector. The weights are a student of a sentence model (see models/router/README.md). About 0.2 ms a sentence.
+neighbours sees word order; its mean and maximum over the sentence and the mean of the plain vectors are projected to
+one unit vector. The weights are a student of a sentence model (see models/router/README.md). About 0.2 ms a sentence.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def word_grams(words: Sequence[str]) -> Iterator[str]:
     """Words, pairs of neighbours (with the edges), and pairs with one word between."""
     framed = ["<", *words, ">"]
     yield from words
-    yield from (f"{a} {b}" for a, b in zip(framed, framed[1:], strict=False))
+    yield from (f"{a} {b}" for a, b in pairwise(framed))
     yield from (f"{a} _ {b}" for a, b in zip(framed, framed[2:], strict=False))
 
 

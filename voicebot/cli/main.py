@@ -25,7 +25,9 @@ from voicebot.cli.audit import audit
 from voicebot.cli.bench import app as bench_app
 from voicebot.cli.bill import bill
 from voicebot.cli.calls import app as calls_app
+from voicebot.cli.evals import app as eval_app
 from voicebot.cli.models import app as models_app
+from voicebot.cli.train import app as train_app
 from voicebot.config import Config, load_config
 from voicebot.errors import ConfigError, ProtocolError, VoicebotError
 
@@ -36,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
+app.add_typer(eval_app, name="eval")
 app.add_typer(bench_app, name="bench")
 app.add_typer(calls_app, name="calls")
 app.command()(bill)
