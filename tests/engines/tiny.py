@@ -84,6 +84,7 @@ def write_whisper(folder: Path, *, width: int = 32) -> Path:
     for conv, channels in ((spec.encoder.conv1, 80), (spec.encoder.conv2, width)):
         conv.weight, conv.bias = _weights((width, channels, 3), "conv"), np.zeros(width, dtype=np.float32)
     spec.decoder.embeddings.weight = _weights((len(tokens), width), "tokens")
+    spec.decoder.embeddings.weight[-len(stamps) :] = 0  # As a trained one, it says no times when it is not asked to.
     spec.decoder.projection.weight = spec.decoder.embeddings.weight
     spec.register_vocabulary(tokens)
     spec.config.suppress_ids, spec.config.suppress_ids_begin = [], []

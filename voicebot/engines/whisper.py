@@ -1,14 +1,16 @@
 """Speech recognition by Whisper through faster-whisper (CTranslate2).
 
-Whisper pads every utterance to a window and pays for the whole of it, so it sees a short one first and the full 30 s
-only when the result looks poor (Source: DESIGN section 3: 44 ms against 299 ms for the base shape). It invents words
-for noise, so a result that its own figures call doubtful counts as nothing heard.
+faster-whisper's own `transcribe` pads every utterance to 30 s whatever it is told, and the caller waits for all of it.
+So its parts are used instead: features, encoder, decoder, in a window as long as the utterance needs; see
+`whisper_window.py` for the rules. Whisper invents words for noise, so a result that its own figures call doubtful
+counts as nothing heard.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +20,28 @@ from pydantic import Field
 from voicebot.core.audio import FULL_SCALE, SPEECH_RATE_HZ
 from voicebot.engines.base import Cancel, Locality, Pcm, SttStream, Transcript, Word
 from voicebot.engines.options import DriverOptions, EngineSpec
+from voicebot.engines.whisper_stream import Partial, WhisperStream
+from voicebot.engines.whisper_window import (
+    FRAMES_PER_S,
+    FULL_WINDOW_S,
+    PADDING_SAMPLES,
+    Features,
+    Guards,
+    Hypothesis,
+    fill_window,
+    most_tokens,
+    window_s,
+)
 from voicebot.errors import ConfigError, EngineBadOutput, EngineUnavailable
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
-    from faster_whisper.transcribe import Segment
+    from faster_whisper.tokenizer import Tokenizer
 
-FULL_WINDOW_S = 30
-MARGIN_S = 1
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
+NOTHING = Hypothesis("", 0.0, 1.0)
+OPENING, CLOSING = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
+"""Punctuation that belongs to the word after it, and to the one before. Source: faster-whisper's defaults."""
 
 
 class WhisperStt:
@@ -40,14 +55,16 @@ class WhisperStt:
         compute_type: str = "default"
         """A CTranslate2 type; "default" is int8 on a CPU and float16 on a GPU."""
         threads: int = Field(0, ge=0)
-        """0: CTranslate2's own choice."""
+        """Of a CPU; 0: half of its cores, so that a language model and captions have the others."""
         language: str = Field("en", pattern=r"^(auto|[a-z]{2,3})$")
         beam: int = Field(1, ge=1, le=10)
         """1 is greedy."""
         words: bool = False
         """Word times, which cost an alignment pass."""
         window_s: int = Field(10, ge=1, le=FULL_WINDOW_S)
-        """The shortest window that is tried first."""
+        """The shortest window that is tried first; under 10 s only for models fine-tuned for it."""
+        partial_ms: int = Field(500, ge=0)
+        """New speech after which the words so far are shown again; 0: never, as with language=auto."""
         no_speech: float = Field(0.6, ge=0, le=1)
         """P(no speech) above which nothing was heard."""
         logprob: float = Field(-1.0, le=0)
@@ -61,7 +78,11 @@ class WhisperStt:
         self._spec = spec
         self._options = options
         self._language = None if options.language == "auto" else options.language
+        self._guards = Guards(options.no_speech, options.logprob, options.compression_ratio)
         self._model: WhisperModel | None = None
+        self._tokenizers: dict[str, Tokenizer] = {}
+        self._suppressed: Sequence[int] = ()
+        self._partial: _Pass | None = None
         if spec.target.endswith(".en"):
             self._require_english()
 
@@ -69,11 +90,14 @@ class WhisperStt:
     def name(self) -> str:
         return self._spec.short_name
 
+    # ---- life
+
     def load(self) -> None:
         """Raises: EngineUnavailable, ConfigError for a language that the model does not know."""
         self.close()
         try:
             from faster_whisper import WhisperModel
+            from faster_whisper.transcribe import get_suppressed_tokens
             from tqdm import tqdm  # type: ignore[import-untyped]
         except ImportError as error:
             raise EngineUnavailable(f"whisper:// needs the package faster-whisper: {error}") from error
@@ -84,7 +108,8 @@ class WhisperStt:
                 source,
                 device=self._options.device,
                 compute_type=self._compute_type(),
-                cpu_threads=self._options.threads,
+                cpu_threads=self._options.threads or max(1, (os.cpu_count() or 1) // 2),
+                num_workers=2 if self._options.partial_ms else 1,  # they share the weights
                 local_files_only=not self._options.download,
             )
         except Exception as error:  # CTranslate2, tokenizers and the hub have no common base class
@@ -92,71 +117,138 @@ class WhisperStt:
                 f"cannot load the Whisper model {source}: {error}. Give a model's folder, pull the model, or allow "
                 "fetching it with download=true"
             ) from error
-        if not self._model.model.is_multilingual:
-            self._require_english()
-        self._segments(self._model, np.zeros(SPEECH_RATE_HZ, dtype=np.int16), self._options.window_s, None)
+        self._require_language(self._model)
+        self._suppressed = list(get_suppressed_tokens(self._tokenizer("en"), [-1]) or ())
+        self._decode(np.zeros(SPEECH_RATE_HZ, dtype=np.int16), self._options.window_s, lambda: False)
 
     def close(self) -> None:
-        self._model = None
+        self._model, self._partial = None, None
+        self._tokenizers.clear()
+
+    # ---- whole utterances
 
     def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
-        """Cancellation: between Whisper's windows."""
-        assert self._model is not None, "load() comes before transcribe()"
-        needed_s = math.ceil(len(pcm) / SPEECH_RATE_HZ) + MARGIN_S
-        window_s = min(FULL_WINDOW_S, max(self._options.window_s, needed_s))
-        segments = self._segments(self._model, pcm, window_s, cancel)
-        if window_s < FULL_WINDOW_S and any(map(self._is_poor, segments)) and not cancel.is_set():
-            segments = self._segments(self._model, pcm, FULL_WINDOW_S, cancel)
-        return Transcript("") if cancel.is_set() else self._transcript(segments)
+        """Cancellation: between windows, and between a window's encoding and decoding."""
+        size = FULL_WINDOW_S * SPEECH_RATE_HZ
+        windows = [pcm[start : start + size] for start in range(0, len(pcm), size)]
+        heard = [self._hear(window, cancel.is_set) for window in windows if not cancel.is_set()]
+        return Transcript("") if cancel.is_set() else self.transcript(*heard)
 
-    def open_stream(self, narrowband: bool = False) -> SttStream | None:
-        """Whisper hears whole utterances only."""
-        return None
+    def _hear(self, pcm: Pcm, cancelled: Callable[[], bool]) -> Hypothesis:
+        """At most FULL_WINDOW_S of speech: in its own window first, in the full one if that was poor."""
+        seconds = window_s(len(pcm), self._options.window_s)
+        heard = self._decode(pcm, seconds, cancelled)
+        if seconds < FULL_WINDOW_S and self._guards.wants_full_window(heard) and not cancelled():
+            heard = self._decode(pcm, FULL_WINDOW_S, cancelled)
+        return heard
 
-    def _segments(self, model: WhisperModel, pcm: Pcm, window_s: int, cancel: Cancel | None) -> list[Segment]:
+    def _decode(self, pcm: Pcm, seconds: int, cancelled: Callable[[], bool]) -> Hypothesis:
         """Raises: EngineBadOutput."""
+        assert self._model is not None, "load() comes before transcribe()"
         try:
-            stream, _ = model.transcribe(
-                pcm.astype(np.float32) / np.float32(FULL_SCALE),
-                language=self._language,
-                beam_size=self._options.beam,
-                temperature=0.0,
-                condition_on_previous_text=False,
-                without_timestamps=True,
-                word_timestamps=self._options.words,
-                vad_filter=False,
-                chunk_length=window_s,
-                no_speech_threshold=None,  # judged here, where the result can be seen whole
-                log_prob_threshold=None,
-                compression_ratio_threshold=None,
-            )
-            segments = []
-            for segment in stream:
-                segments.append(segment)
-                if cancel is not None and cancel.is_set():
-                    break
+            encoded = self._model.encode(self._features(self._model, pcm, seconds))
+            if cancelled():
+                return NOTHING
+            tokenizer = self._tokenizer(self._spoken_language(self._model, encoded))
+            (result,) = self._generate(self._model, encoded, tokenizer, len(pcm))
+            words = self._words(self._model, tokenizer, encoded, result, len(pcm)) if self._options.words else ()
         except (RuntimeError, ValueError) as error:
-            raise EngineBadOutput(
-                f"{self.name} failed on {len(pcm) / SPEECH_RATE_HZ:.1f} s of audio: {error}"
-            ) from error
-        return segments
+            raise self.failed(error, len(pcm)) from error
+        return hypothesis(tokenizer, result, len(pcm), words)
 
-    def _is_poor(self, segment: Segment) -> bool:
-        repeats = bool(segment.compression_ratio > self._options.compression_ratio)
-        return repeats or bool(segment.avg_logprob < self._options.logprob)
-
-    def _is_invented(self, segment: Segment) -> bool:
-        return bool(segment.no_speech_prob > self._options.no_speech) or self._is_poor(segment)
-
-    def _transcript(self, segments: Sequence[Segment]) -> Transcript:
-        """The segments that stand; confidence is the mean token probability."""
-        heard = [segment for segment in segments if segment.text.strip() and not self._is_invented(segment)]
+    def transcript(self, *windows: Hypothesis) -> Transcript:
+        """The windows that stand; confidence is the mean token probability."""
+        heard = [window for window in windows if window.text and not self._guards.is_invented(window)]
         if not heard:
             return Transcript("", 0.0)
-        mean_logprob = sum(segment.avg_logprob for segment in heard) / len(heard)
-        words = tuple(_word(word) for segment in heard for word in segment.words or ())
-        text = " ".join(segment.text.strip() for segment in heard)
-        return Transcript(text, min(1.0, math.exp(mean_logprob)), words)
+        mean_logprob = sum(window.mean_logprob for window in heard) / len(heard)
+        words = tuple(
+            Word(word.text, word.start_ms + at * FULL_WINDOW_S * 1000, word.stop_ms + at * FULL_WINDOW_S * 1000)
+            for at, window in enumerate(windows)
+            if window in heard
+            for word in window.words
+        )
+        return Transcript(" ".join(window.text for window in heard), min(1.0, math.exp(mean_logprob)), words)
+
+    # ---- captions
+
+    def open_stream(self, narrowband: bool = False) -> SttStream | None:
+        """None where there are no captions: then utterances are given whole."""
+        if not self._options.partial_ms or self._language is None:
+            return None
+        return WhisperStream(self, self._options.partial_ms * SPEECH_RATE_HZ // 1000)
+
+    def begin(self, pcm: Pcm) -> Partial | None:
+        """A pass over the utterance so far on CTranslate2's second worker; None while it is busy.
+
+        Raises: EngineBadOutput.
+        """
+        assert self._model is not None and self._language is not None, "a stream is open"
+        if self._partial is not None and not self._partial.done():
+            return None
+        features = self._features(self._model, pcm, window_s(len(pcm), self._options.window_s))
+        tokenizer = self._tokenizer(self._language)
+        try:
+            (result,) = self._generate(self._model, _stored(features), tokenizer, len(pcm), asynchronous=True)
+        except (RuntimeError, ValueError) as error:
+            raise self.failed(error, len(pcm)) from error
+        self._partial = _Pass(self, result, tokenizer, len(pcm))
+        return self._partial
+
+    def believed(self, heard: Hypothesis) -> bool:
+        return not (self._guards.is_invented(heard) or self._guards.wants_full_window(heard))
+
+    def failed(self, error: Exception, samples: int) -> EngineBadOutput:
+        return EngineBadOutput(f"{self.name} failed on {samples / SPEECH_RATE_HZ:.1f} s of audio: {error}")
+
+    # ---- the library
+
+    def _features(self, model: WhisperModel, pcm: Pcm, seconds: int) -> Features:
+        speech = pcm.astype(np.float32) / np.float32(FULL_SCALE)
+        return fill_window(model.feature_extractor(speech, padding=PADDING_SAMPLES), seconds)
+
+    def _generate(
+        self, model: WhisperModel, features: Any, tokenizer: Tokenizer, samples: int, *, asynchronous: bool = False
+    ) -> Any:
+        """Decode log-mel features, or what the encoder made of them: CTranslate2's results, a list of one."""
+        prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
+        return model.model.generate(
+            features,
+            [prompt],
+            asynchronous=asynchronous,
+            beam_size=self._options.beam,
+            max_length=2 * most_tokens(samples),  # CTranslate2 keeps half of it for a prompt
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_tokens=self._suppressed,
+        )
+
+    def _words(
+        self, model: WhisperModel, tokenizer: Tokenizer, encoded: Any, result: Any, samples: int
+    ) -> tuple[Word, ...]:
+        """Where each word lies, by the decoder's attention; punctuation goes with its word."""
+        from faster_whisper.transcribe import merge_punctuations
+
+        tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+        frames = samples * FRAMES_PER_S // SPEECH_RATE_HZ
+        (alignment,) = model.find_alignment(tokenizer, [tokens], encoded, frames)
+        merge_punctuations(alignment, OPENING, CLOSING)
+        return tuple(_word(word) for word in alignment if word["word"].strip())
+
+    def _tokenizer(self, language: str) -> Tokenizer:
+        from faster_whisper.tokenizer import Tokenizer
+
+        assert self._model is not None, "it is the model's"
+        if language not in self._tokenizers:
+            multilingual = self._model.model.is_multilingual
+            self._tokenizers[language] = Tokenizer(self._model.hf_tokenizer, multilingual, "transcribe", language)
+        return self._tokenizers[language]
+
+    def _spoken_language(self, model: WhisperModel, encoded: Any) -> str:
+        if self._language is not None:
+            return self._language
+        likeliest, _probability = model.model.detect_language(encoded)[0][0]
+        return str(likeliest[2:-2])  # "<|de|>"
 
     def _source(self) -> str:
         """A model's folder, or the name of one that the hub's cache holds. Raises: EngineUnavailable."""
@@ -180,13 +272,58 @@ class WhisperStt:
         )
         return "float16" if on_gpu else "int8"
 
+    def _require_language(self, model: WhisperModel) -> None:
+        if not model.model.is_multilingual:
+            self._require_english()
+        elif self._language is not None and self._language not in model.supported_languages:
+            raise ConfigError(
+                f"{self._spec.url}: {Path(self._spec.target).name} does not know language={self._language}; use a code "
+                "of two letters such as en or de, or auto"
+            )
+
     def _require_english(self) -> None:
         if self._options.language not in ("en", "auto"):
             raise ConfigError(
                 f"{self._spec.url}: {Path(self._spec.target).name} hears English only, not language="
                 f"{self._options.language}; use a model without .en"
             )
+        self._language = "en"
 
 
-def _word(word: Any) -> Word:
-    return Word(word.word.strip(), round(word.start * 1000), round(word.end * 1000))
+class _Pass:
+    """A decoding that CTranslate2 does on its own."""
+
+    def __init__(self, driver: WhisperStt, result: Any, tokenizer: Tokenizer, samples: int) -> None:
+        self._driver = driver
+        self._result = result
+        self._tokenizer = tokenizer
+        self._samples = samples
+
+    def done(self) -> bool:
+        return bool(self._result.done())
+
+    def result(self) -> Hypothesis:
+        """Raises: EngineBadOutput."""
+        try:
+            return hypothesis(self._tokenizer, self._result.result(), self._samples)
+        except (RuntimeError, ValueError) as error:
+            raise self._driver.failed(error, self._samples) from error
+
+
+def hypothesis(tokenizer: Tokenizer, result: Any, samples: int, words: tuple[Word, ...] = ()) -> Hypothesis:
+    """CTranslate2's result in our words. Its score is the mean over the tokens, without the end that it counts in."""
+    tokens = result.sequences_ids[0]
+    mean_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
+    cut_off = len(tokens) >= most_tokens(samples)
+    return Hypothesis(tokenizer.decode(tokens).strip(), mean_logprob, result.no_speech_prob, cut_off, words)
+
+
+def _stored(features: Features) -> Any:
+    import ctranslate2
+
+    return ctranslate2.StorageView.from_array(features[None])
+
+
+def _word(word: dict[str, Any]) -> Word:
+    start_ms = round(word["start"] * 1000)
+    return Word(word["word"].strip(), start_ms, max(start_ms + 1, round(word["end"] * 1000)))

@@ -1,0 +1,276 @@
+"""What Whisper sees of an utterance, when it is asked again, and its captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.engines.conftest import NEVER, Garage
+from voicebot.engines import registry
+from voicebot.engines.base import Cancel, Pcm, Transcript
+from voicebot.engines.options import EngineSpec
+from voicebot.engines.whisper import WhisperStt
+from voicebot.engines.whisper_stream import LONGEST_SAMPLES, WhisperStream
+from voicebot.engines.whisper_window import (
+    PADDING_SAMPLES,
+    Guards,
+    Hypothesis,
+    fill_window,
+    most_tokens,
+    repeats_its_end,
+    window_s,
+)
+from voicebot.errors import ConfigError
+
+SECOND = 16_000
+TRUSTING = "whisper://whisper-tiny.en?device=cpu&logprob=-50&compression_ratio=1000&no_speech=1"
+Spoken = dict[str, tuple[str, Pcm]]
+
+# ---- the window
+
+
+@pytest.mark.parametrize(
+    ("samples", "least_s", "seconds"),
+    [(1, 10, 10), (9 * SECOND, 10, 10), (9 * SECOND + 1, 10, 11), (3 * SECOND, 1, 4), (40 * SECOND, 10, 30)],
+)
+def test_the_window_is_the_utterance_and_a_second_within_the_least_and_30_s(
+    samples: int, least_s: int, seconds: int
+) -> None:
+    assert window_s(samples, least_s) == seconds
+
+
+@pytest.mark.parametrize("speech", ["noise", "silence", "hello.wav"])
+def test_a_window_is_filled_with_what_the_extractor_makes_of_silence(speech: str, spoken: Spoken) -> None:
+    extractor = pytest.importorskip("faster_whisper.feature_extractor").FeatureExtractor()
+    made = {"noise": np.random.default_rng(1).normal(0, 0.1, 40_000), "silence": np.zeros(1, dtype=np.float32)}
+    pcm = made[speech].astype(np.float32) if speech in made else spoken[speech][1].astype(np.float32) / 32768
+    filled = fill_window(extractor(pcm, padding=PADDING_SAMPLES), 10)
+    whole = extractor(np.pad(pcm, (0, 10 * SECOND - len(pcm))), padding=160)[:, :1000]
+    assert filled.shape == (80, 1000)
+    assert filled.dtype == np.float32
+    np.testing.assert_allclose(filled, whole, atol=1e-5)
+
+
+def test_a_window_that_is_full_is_cut_to_its_frames() -> None:
+    features = np.arange(160 * 300, dtype=np.float32).reshape(160, 300)
+    np.testing.assert_array_equal(fill_window(features, 2), features[:, :200])
+
+
+# ---- belief
+
+GUARDS = Guards(no_speech=0.6, logprob=-1.0, compression_ratio=2.4)
+
+
+@pytest.mark.parametrize(
+    ("heard", "poor", "invented", "again"),
+    [
+        (Hypothesis("what time is it", -0.2, 0.1), False, False, False),
+        (Hypothesis("", 0.0, 0.1), False, False, False),
+        (Hypothesis("thank you", -1.5, 0.1), True, True, True),
+        (Hypothesis("thank you", -1.5, 0.9), True, True, False),
+        (Hypothesis("thank you", -0.2, 0.9), False, True, False),
+        (Hypothesis("so " * 60, -0.2, 0.1), True, True, True),
+        (Hypothesis("to the limit to the limit", -0.2, 0.1), False, False, True),
+        (Hypothesis("and so on and", -0.2, 0.1, cut_off=True), False, False, True),
+    ],
+)
+def test_doubtful_words_are_asked_again_and_invented_ones_dropped(
+    heard: Hypothesis, poor: bool, invented: bool, again: bool
+) -> None:
+    assert (GUARDS.is_poor(heard), GUARDS.is_invented(heard), GUARDS.wants_full_window(heard)) == (
+        poor,
+        invented,
+        again,
+    )
+
+
+def test_a_loop_is_a_phrase_said_twice_at_the_end() -> None:
+    assert repeats_its_end("Please increase that limit 5x. Please increase that limit 5x.")
+    assert repeats_its_end("So, thank you. Thank you!")
+    assert not any(map(repeats_its_end, ["no no", "", "one two three four", "the more the merrier"]))
+
+
+def test_a_transcript_may_be_as_long_as_fast_speech_and_no_longer() -> None:
+    assert [most_tokens(samples) for samples in (1, SECOND, 5 * SECOND, 30 * SECOND)] == [30, 30, 70, 224]
+
+
+class Scripted(WhisperStt):
+    """The driver with a declared result per window; the windows that were asked for are kept."""
+
+    def __init__(self, results: dict[int, Hypothesis], options: WhisperStt.Options | None = None) -> None:
+        super().__init__(EngineSpec("stt", "whisper", "x", {}, "whisper://x"), options or WhisperStt.Options())
+        self.results = results
+        self.asked: list[int] = []
+
+    def _decode(self, pcm: Pcm, seconds: int, cancelled: Callable[[], bool]) -> Hypothesis:
+        self.asked.append(seconds)
+        return self.results[seconds]
+
+
+def test_good_words_of_the_short_window_are_final() -> None:
+    driver = Scripted({10: Hypothesis("hello", -0.1, 0.0)})
+    transcript = driver.transcribe(np.zeros(3 * SECOND, dtype=np.int16), NEVER)
+    assert (transcript.text, round(transcript.confidence, 2)) == ("hello", 0.9)
+    assert driver.asked == [10]
+
+
+def test_poor_words_are_asked_again_in_the_full_window_whose_word_is_final() -> None:
+    poor = Hypothesis("low low low", -3.0, 0.0)
+    rescued = Scripted({10: poor, 30: Hypothesis("hello", -0.1, 0.0)})
+    assert rescued.transcribe(np.zeros(SECOND, dtype=np.int16), NEVER).text == "hello"
+    assert rescued.asked == [10, 30]
+    lost = Scripted({10: poor, 30: poor})
+    assert lost.transcribe(np.zeros(SECOND, dtype=np.int16), NEVER) == Transcript("", 0.0)
+    full = Scripted({30: poor}, WhisperStt.Options(window_s=30))
+    full.transcribe(np.zeros(SECOND, dtype=np.int16), NEVER)
+    assert full.asked == [30]
+
+
+def test_a_monologue_is_heard_in_windows_of_30_s() -> None:
+    driver = Scripted({30: Hypothesis("on", -0.1, 0.0), 10: Hypothesis("off", -0.1, 0.0)})
+    assert driver.transcribe(np.zeros(65 * SECOND, dtype=np.int16), NEVER).text == "on on off"
+
+
+# ---- the library
+
+
+def test_the_real_decoder_takes_short_windows_and_stops_at_the_limit(garage: Garage, spoken: Spoken) -> None:
+    pcm = spoken["hello.wav"][1]
+    engine = garage.loaded("stt", TRUSTING + "&window_s=1&partial_ms=0")
+    assert 0 < len(engine.transcribe(pcm, NEVER).text) <= most_tokens(len(pcm))  # A token of this model is a byte.
+    assert engine.open_stream() is None
+
+
+def test_word_times_lie_in_order_within_the_speech(garage: Garage, spoken: Spoken) -> None:
+    pcm = spoken["set_a_timer.wav"][1]
+    words = garage.loaded("stt", TRUSTING + "&words=true").transcribe(pcm, NEVER).words
+    assert words
+    assert [word.start_ms for word in words] == sorted(word.start_ms for word in words)
+    assert all(0 <= word.start_ms < word.stop_ms <= len(pcm) / 16 + 50 for word in words)
+
+
+def test_a_language_that_an_english_model_lacks_is_refused(models: Path) -> None:
+    with pytest.raises(ConfigError, match=r"whisper-tiny\.en hears English only, not language=de"):
+        registry.create("stt", "whisper://whisper-tiny.en?language=de", models)
+    assert registry.create("stt", "whisper://large?language=auto").open_stream() is None  # type: ignore[attr-defined]
+
+
+def test_captions_of_the_real_decoder_are_those_of_the_whole(garage: Garage, spoken: Spoken) -> None:
+    engine = garage.loaded("stt", TRUSTING)
+    pcm = spoken["hello.wav"][1]
+    stream = engine.open_stream()
+    assert stream is not None
+    assert stream.feed(pcm) == ""
+    assert stream.finish() == engine.transcribe(pcm, NEVER)
+
+
+# ---- captions
+
+
+class Pass:
+    def __init__(self, heard: Hypothesis) -> None:
+        self.heard = heard
+        self.ready = False
+
+    def done(self) -> bool:
+        return self.ready
+
+    def result(self) -> Hypothesis:
+        return self.heard
+
+
+class Driver:
+    """Passes that end when told to."""
+
+    def __init__(self) -> None:
+        self.passes: list[Pass] = []
+        self.lengths: list[int] = []
+        self.whole: list[int] = []
+        self.busy = False
+
+    def begin(self, pcm: Pcm) -> Pass | None:
+        if self.busy:
+            return None
+        self.lengths.append(len(pcm))
+        self.passes.append(Pass(Hypothesis(f"words {len(self.passes)}", -0.1, 0.0)))
+        return self.passes[-1]
+
+    def believed(self, heard: Hypothesis) -> bool:
+        return heard.mean_logprob > -1
+
+    def transcript(self, heard: Hypothesis) -> Transcript:
+        return Transcript(heard.text)
+
+    def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
+        self.whole.append(len(pcm))
+        return Transcript("whole")
+
+
+def fed(stream: WhisperStream, windows: int) -> str:
+    return [stream.feed(np.zeros(1600, dtype=np.int16)) for _ in range(windows)][-1]
+
+
+def test_captions_come_every_half_second_of_speech_and_after_a_rest_as_long_as_three_passes() -> None:
+    driver = Driver()
+    stream = WhisperStream(driver, 8000)
+    assert fed(stream, 5) == ""
+    assert driver.lengths == [8000]
+    fed(stream, 2)
+    driver.passes[0].ready = True
+    assert fed(stream, 1) == "words 0"  # It took 0.3 s, so the next comes 0.9 s later.
+    fed(stream, 8)
+    assert len(driver.passes) == 1
+    fed(stream, 1)
+    assert driver.lengths == [8000, 27_200]
+
+
+def test_a_caption_in_doubt_is_not_shown_and_the_last_one_stays() -> None:
+    driver = Driver()
+    stream = WhisperStream(driver, 1600)
+    fed(stream, 1)
+    driver.passes[0].ready = True
+    assert fed(stream, 1) == "words 0"
+    fed(stream, 4)
+    driver.passes[1].heard, driver.passes[1].ready = Hypothesis("noise", -5, 0.0), True
+    assert fed(stream, 1) == "words 0"
+
+
+def test_no_caption_is_begun_while_another_call_has_the_worker() -> None:
+    driver = Driver()
+    driver.busy = True
+    stream = WhisperStream(driver, 1600)
+    fed(stream, 9)
+    driver.busy = False
+    fed(stream, 1)
+    assert driver.lengths == [16_000]
+
+
+def test_the_final_words_are_a_pass_of_their_own_unless_the_last_caption_heard_everything() -> None:
+    driver = Driver()
+    stream = WhisperStream(driver, 1600)
+    fed(stream, 2)
+    assert stream.finish().text == "whole"
+    assert driver.whole == [3200]
+    same = WhisperStream(driver, 1600)
+    fed(same, 1)
+    assert same.finish().text == "words 1"
+    doubted = WhisperStream(driver, 1600)
+    fed(doubted, 1)
+    driver.passes[2].heard = Hypothesis("noise", -5, 0.0)
+    assert doubted.finish().text == "whole"
+    assert WhisperStream(driver, 1600).finish() == Transcript("")
+
+
+def test_a_stream_keeps_the_last_minute_and_shows_no_captions_past_30_s() -> None:
+    driver = Driver()
+    driver.busy = True
+    stream = WhisperStream(driver, 1600)
+    fed(stream, 301)
+    driver.busy = False
+    fed(stream, 400)
+    assert driver.lengths == []
+    stream.finish()
+    assert driver.whole == [LONGEST_SAMPLES]
