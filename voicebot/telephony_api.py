@@ -61,6 +61,9 @@ def twilio_routes(server: VoiceServer) -> APIRouter:
                     transport.refuse(str(error), error.close_code)
                     await transport.shut()
                     return
+                if started is None:
+                    await transport.shut()
+                    return
                 record = await server.begin(slot, transport, alias=started.call_sid)
         except Unavailable as error:
             await socket.close(TRY_AGAIN_LATER, str(error))

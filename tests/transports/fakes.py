@@ -101,6 +101,12 @@ class FakeSocket:
             raise WebSocketDisconnect(1006)
         self.sent.append((asyncio.get_running_loop().time(), json.loads(data)))
 
+    async def send_bytes(self, data: bytes) -> None:
+        await self.readable.wait()
+        if self._left:
+            raise WebSocketDisconnect(1006)
+        self.sent.append((asyncio.get_running_loop().time(), {"event": "binary", "data": data}))
+
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         await self.readable.wait()
         self.closed = (code, reason)

@@ -183,8 +183,8 @@ def test_outgoing_messages_carry_the_streams_id() -> None:
         "streamSid": "MZ1",
         "media": {"payload": base64.b64encode(mulaw_encode(pcm)).decode()},
     }
-    assert json.loads(wire.mark("3:1")) == {"event": "mark", "streamSid": "MZ1", "mark": {"name": "3:1"}}
-    assert json.loads(wire.clear()) == {"event": "clear", "streamSid": "MZ1"}
+    assert json.loads(wire.end("3:1")[0]) == {"event": "mark", "streamSid": "MZ1", "mark": {"name": "3:1"}}
+    assert json.loads(wire.clear()[0]) == {"event": "clear", "streamSid": "MZ1"}
 
 
 def test_the_twiml_connects_the_call_to_the_stream_and_escapes_the_url() -> None:

@@ -1,34 +1,37 @@
-"""A call over a vendor's WebSocket: the one shell that all telephony wires share.
+"""A call over a vendor's socket: the one shell that all telephony wires share.
 
     reader   message -> wire.parse -> ordered, gaps filled -> 16 kHz -> port.push_audio
-    player   every 20 ms port.pull_audio -> wire.media -> outbox, about 100 ms ahead of the far end's playback
+    player   every 20 ms port.pull_audio -> packet -> wire.media -> outbox, a lead ahead of the far end's playback
     writer   outbox -> socket
 
-What was heard comes from the clock (sent, less the time since) and from marks, which can only shorten it: liveness
-never depends on an echo. A mark's name is `<epoch>:<n>`; each clear begins a new epoch, because a clear gives marks
-back unplayed, so one of an older epoch proves nothing.
+What was heard is in `transports.heard.HeardAccount`. Liveness never depends on an echo.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, Protocol
 
+import numpy as np
 from starlette.websockets import WebSocketDisconnect
 
-from voicebot.core.audio import SPEECH_RATE_HZ, resampler
+from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ, Pcm, resampler, silence
 from voicebot.errors import ProtocolError
 from voicebot.transports.base import CallPort
-from voicebot.transports.jitter import ChunkOrder
-from voicebot.transports.pacer import FRAME_S, Pacer
+from voicebot.transports.heard import HeardAccount, Held
+from voicebot.transports.jitter import GAP_LIMIT_S, ChunkOrder
+from voicebot.transports.pacer import FRAME_S
 from voicebot.transports.telephony.wire import (
+    Audio,
     Connected,
     Digit,
     Ignored,
+    Lost,
     Marked,
     Media,
+    Message,
     Started,
     Stopped,
     Wire,
@@ -39,8 +42,6 @@ START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 OUTBOX_LIMIT = 64
 """Messages that may wait for the socket (over a second of audio); beyond, the far end reads too slowly: hang up."""
-MARK_LIMIT = 32
-"""Marks awaited at most; the oldest beyond are forgotten."""
 TELEPHONE_RATE_HZ = 8_000
 POLICY_VIOLATION = 1008
 REASON_BYTES = 123
@@ -54,52 +55,63 @@ class Socket(Protocol):
 
     async def send_text(self, data: str) -> None: ...
 
+    async def send_bytes(self, data: bytes) -> None: ...
+
     async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
 
 
 class SocketTransport:
-    """One telephone call. `open()` until it starts, then `run()` until it is over."""
+    """One telephone call. `open()` until it starts, then `run()` until it is over. Rates are known once it is open."""
 
     def __init__(self, socket: Socket, wire: Wire) -> None:
         self.kind = wire.kind
-        self.playout_rate_hz = wire.rate_hz
-        self.narrowband = wire.rate_hz <= TELEPHONE_RATE_HZ
         self.ignored_messages = 0
         """Messages of unknown type, for the metrics."""
+        self.ended_by_us = False
+        """Whether the call was over before the far side left."""
         self._socket = socket
         self._wire = wire
         self._port: CallPort | None = None
-        self._order = ChunkOrder(wire.rate_hz)
-        self._to_speech = resampler(wire.rate_hz, SPEECH_RATE_HZ)
-        self._pacer = Pacer()
-        self._outbox: deque[tuple[str, int]] = deque()
+        self._outbox: deque[tuple[Message, int]] = deque()
         self._outbox_filled = asyncio.Event()
         self._over = asyncio.Event()
         self._close_code, self._close_reason = 1000, ""
-        self.ended_by_us = False
-        """Whether the call was over before the far side left."""
         self._socket_closed = False
-        self._epoch = 0
-        self._sent_samples = 0
-        self._marks: dict[str, int] = {}
-        self._marks_made = 0
-        self._segment_open = False
+        self._packet: list[Pcm] = []
+        self._stretch_open = False
+        self._held = Held(EMPTY)
+        self._take_rates()
 
-    async def open(self) -> Started:
-        """Read until the stream starts, at most 10 s.
+    def _take_rates(self) -> None:
+        wire = self._wire
+        self.playout_rate_hz = wire.playout_rate_hz
+        self.narrowband = wire.rate_hz <= TELEPHONE_RATE_HZ
+        self._order = ChunkOrder(wire.rate_hz)
+        self._to_speech = resampler(wire.rate_hz, SPEECH_RATE_HZ)
+        self._account = HeardAccount(wire.playout_rate_hz, wire.lead_s)
 
-        Raises: ProtocolError when something else comes, nothing comes, or the far side leaves.
+    async def open(self) -> Started | None:
+        """Read until the stream starts, at most 10 s; None when the far side only tried the line and left in order.
+
+        Raises: ProtocolError when something else comes, nothing comes, or the far side breaks off.
         """
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while True:
                     event = await self._receive()
+                    await self._drain()
                     if isinstance(event, Started):
+                        self._take_rates()
                         return event
+                    if isinstance(event, Stopped):
+                        return None
                     if not isinstance(event, Connected | Ignored):
                         raise ProtocolError(f"{type(event).__name__} came before the start message")
         except TimeoutError:
             raise ProtocolError(f"no start message within {START_TIMEOUT_S:g} s", POLICY_VIOLATION) from None
+        except WebSocketDisconnect:
+            self._socket_closed = True
+            raise ProtocolError("the far side closed the socket", 1000) from None
 
     async def run(self, port: CallPort) -> None:
         """Carry the call until either side ends it; the socket is closed when this returns.
@@ -123,33 +135,65 @@ class SocketTransport:
             await self.shut()
 
     async def shut(self) -> None:
-        """Send what is queued and close the socket, together within 2 s. Idempotent."""
+        """Send what is queued and the vendor's goodbye, and close the socket, together within 2 s. Idempotent."""
         if self._socket_closed:
             return
         self._socket_closed = True
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                self._flush_packet()
+                if self.ended_by_us:
+                    self._outbox.extend((message, 0) for message in self._wire.goodbye(self._close_reason))
                 await self._drain()
+                if self.ended_by_us and self._wire.waits_for_stop:
+                    await self._await_stop()
                 await self._socket.close(self._close_code, _fit(self._close_reason))
         except (TimeoutError, WebSocketDisconnect):
             pass  # It will not take our goodbye; the server drops the connection.
 
+    async def _await_stop(self) -> None:
+        """Until the far side has said its goodbye too, and ours to that is out."""
+        try:
+            while not isinstance(await self._receive(), Stopped):
+                pass
+        except ProtocolError:
+            return
+        await self._drain()
+
     def unplayed_samples(self) -> int:
-        by_clock = round(self._pacer.unplayed_s(_now()) * self.playout_rate_hz)
-        return max(by_clock, sum(samples for _, samples in self._outbox))
+        return max(self._account.unplayed(_now()), self._unsent_samples())
 
     def clear(self) -> int:
-        """Drop the far end's audio. The message is queued before this returns, ahead of any later audio."""
-        dropped = self.unplayed_samples()
-        if self._sent_samples:
+        """Silence the far end. The message is queued before this returns, ahead of any later audio.
+
+        A far end that can pause keeps its audio until the next frame tells whether to go on; one that cannot drop
+        what it has plays it, and only what has not left us counts as dropped.
+        """
+        now, unsent = _now(), self._unsent_samples()
+        dropped = self.unplayed_samples() if self._wire.clears else unsent
+        if self._account.anything_sent:
             self._outbox.clear()
-            self._enqueue(self._wire.clear())
-        self._epoch += 1
-        self._sent_samples = 0
-        self._marks.clear()
-        self._segment_open = False
-        self._pacer.cleared(_now())
+            self._packet.clear()
+            self._silence_far_end(dropped, unsent)
+        if self._wire.clears:
+            self._account.clear(now)
         return dropped
+
+    def _silence_far_end(self, dropped: int, unsent: int) -> None:
+        if self._wire.pauses and not self._held and dropped > unsent:
+            tail = self._account.last_sent(dropped)
+            self._held = Held(tail[: len(tail) - unsent])
+            self._enqueue(self._wire.pause())
+            return
+        self._held = Held(EMPTY)
+        self._stretch_open = False
+        self._enqueue(self._wire.clear())
+
+    def send_digits(self, digits: str) -> bool:
+        """Play DTMF keys to the caller's line; False where the vendor has no such thing."""
+        messages = self._wire.digits(digits)
+        self._enqueue(messages)
+        return bool(messages)
 
     def send_event(self, event: dict[str, Any]) -> None:
         """A telephone has no screen."""
@@ -174,9 +218,9 @@ class SocketTransport:
             self._socket_closed = True
             raise ProtocolError("the far side closed the socket", 1000)
         text = message.get("text")
-        if text is None:
-            raise ProtocolError("a binary message; this protocol is JSON text", 1003)
-        return self._wire.parse(text)
+        event = self._wire.parse(message["bytes"] if text is None else text)
+        self._enqueue(self._wire.answers())
+        return event
 
     async def _read(self, port: CallPort) -> None:
         try:
@@ -192,8 +236,13 @@ class SocketTransport:
         if isinstance(event, Media):
             for pcm in self._order.push(event.chunk, event.timestamp_ms, event.pcm):
                 port.push_audio(self._to_speech.push(pcm))
+        elif isinstance(event, Audio):
+            port.push_audio(self._to_speech.push(event.pcm))
+        elif isinstance(event, Lost):
+            missing = round(min(event.ms / 1000, GAP_LIMIT_S) * self._wire.rate_hz)
+            port.push_audio(self._to_speech.push(silence(missing)))
         elif isinstance(event, Marked):
-            self._confirm(event.name)
+            self._account.confirm(event.name, _now())
         elif isinstance(event, Digit):
             port.push_digit(event.digit)
         elif isinstance(event, Started):
@@ -201,49 +250,72 @@ class SocketTransport:
         else:
             self.ignored_messages += 1
 
-    def _confirm(self, name: str) -> None:
-        position = self._marks.pop(name, None)
-        if position is not None:
-            self._pacer.confirm(_now(), (self._sent_samples - position) / self.playout_rate_hz)
-
     async def _play(self, port: CallPort) -> None:
+        pacer = self._account.pacer
         while not self._over.is_set():
-            while self._pacer.due(now := _now()):
+            while pacer.due(now := _now()):
                 self._send_frame(port, now)
-            await asyncio.sleep(max(0.0, self._pacer.next_at - _now()))
+            await asyncio.sleep(max(0.0, pacer.next_at - _now()))
 
     def _send_frame(self, port: CallPort, now: float) -> None:
-        pcm = port.pull_audio(round(self.playout_rate_hz * FRAME_S))
+        samples = round(self.playout_rate_hz * FRAME_S)
+        pcm = port.pull_audio(samples)
         if pcm is None:
-            self._pacer.idle(now)
-            self._end_segment()
+            self._account.pacer.idle(now)
+            self._end_stretch()
+            if self._wire.sends_silence:
+                self._enqueue((self._wire.media(silence(samples)),))
             return
-        self._segment_open = True
-        self._sent_samples += len(pcm)
-        self._enqueue(self._wire.media(pcm), len(pcm))
-        self._pacer.sent(now)
+        fresh = self._go_on_or_flush(pcm) if self._held else pcm
+        self._account.sent(pcm, now)
+        if not len(fresh):
+            return
+        if not self._stretch_open:
+            self._stretch_open = True
+            self._enqueue(self._wire.begin())
+        self._packet.append(fresh)
+        if sum(map(len, self._packet)) >= self._wire.packet_s * self.playout_rate_hz:
+            self._flush_packet()
 
-    def _end_segment(self) -> None:
+    def _go_on_or_flush(self, pcm: Pcm) -> Pcm:
+        """What of `pcm` the paused far end does not have yet."""
+        paused = not self._held.resumed
+        rest = self._held.take(pcm)
+        if rest is None:
+            self._stretch_open = False
+            self._enqueue(self._wire.clear())
+            return pcm
+        if paused:
+            self._enqueue(self._wire.resume())
+        return rest
+
+    def _flush_packet(self) -> None:
+        """What lies ready becomes one message, however short."""
+        if self._packet:
+            pcm = np.concatenate(self._packet)
+            self._packet.clear()
+            self._enqueue((self._wire.media(pcm),), len(pcm))
+
+    def _end_stretch(self) -> None:
         """Ask to be told when all sent so far has been played."""
-        if not self._segment_open:
-            return
-        self._segment_open = False
-        self._marks_made += 1
-        name = f"{self._epoch}:{self._marks_made}"
-        self._marks[name] = self._sent_samples
-        if len(self._marks) > MARK_LIMIT:
-            del self._marks[next(iter(self._marks))]
-        self._enqueue(self._wire.mark(name))
+        if self._stretch_open and not self._held:
+            self._stretch_open = False
+            self._flush_packet()
+            self._enqueue(self._wire.end(self._account.mark()))
 
-    def _enqueue(self, text: str, samples: int = 0) -> None:
-        if len(self._outbox) >= OUTBOX_LIMIT:
-            assert self._port is not None
-            self._outbox.clear()
-            self._port.hang_up("the far end reads too slowly")
-            self._end("reads too slowly", POLICY_VIOLATION)
-            return
-        self._outbox.append((text, samples))
-        self._outbox_filled.set()
+    def _unsent_samples(self) -> int:
+        return sum(samples for _, samples in self._outbox) + sum(map(len, self._packet))
+
+    def _enqueue(self, messages: Iterable[Message], samples: int = 0) -> None:
+        for message in messages:
+            if len(self._outbox) >= OUTBOX_LIMIT:
+                self._outbox.clear()
+                if self._port is not None:
+                    self._port.hang_up("the far end reads too slowly")
+                self._end("reads too slowly", POLICY_VIOLATION)
+                return
+            self._outbox.append((message, samples))
+            self._outbox_filled.set()
 
     async def _write(self) -> None:
         try:
@@ -257,8 +329,11 @@ class SocketTransport:
     async def _drain(self) -> None:
         self._outbox_filled.clear()
         while self._outbox:
-            text, _ = self._outbox.popleft()
-            await self._socket.send_text(text)
+            message, _ = self._outbox.popleft()
+            if isinstance(message, str):
+                await self._socket.send_text(message)
+            else:
+                await self._socket.send_bytes(message)
 
 
 def _fit(reason: str) -> str:
