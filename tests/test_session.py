@@ -23,6 +23,7 @@ from voicebot.core.settings import TurnSettings
 from voicebot.core.trace import replay
 from voicebot.engines.base import ToolCall
 from voicebot.engines.registry import create
+from voicebot.errors import EngineError
 from voicebot.lane import Lane
 from voicebot.recorder import TraceWriter
 from voicebot.session import TYPED_CHARS, CallDeps, Session
@@ -264,6 +265,25 @@ def test_a_fault_of_ours_ends_this_call_says_so_and_takes_no_more(
 
     assert '"end":"internal error"' in on_a_call(tmp_path, body)[-1]
     assert "internal error" in caplog.text
+
+
+class BrokenVad(SimVad):
+    def probability(self, _window: Any) -> float:
+        raise EngineError("no more windows")
+
+    def open_stream(self) -> Any:
+        return self
+
+
+def test_a_voice_activity_detector_that_fails_ends_this_call_and_not_its_wire(tmp_path: Path) -> None:
+    async def body(session: Session, transport: LoopbackTransport) -> None:
+        task = asyncio.create_task(session.run())
+        await asyncio.sleep(0.1)
+        session.push_audio(np.zeros(1024, np.int16))
+        await asyncio.wait_for(task, 2)
+        assert transport.closed_reason == "internal error"
+
+    assert '"end":"internal error"' in on_a_call(tmp_path, body, vad=BrokenVad("vad", Random(1)))[-1]
 
 
 def test_a_deadline_is_met_once_even_where_rounding_puts_it_a_moment_later() -> None:

@@ -107,6 +107,8 @@ def layer(path: Path) -> tuple[str, ...] | None:
         return ("core", "errors", "ledger")
     if name.removeprefix("brain.") in PURE_BRAIN:
         return ("core", "errors", "brain", "engines.base")
+    if name == "brain.egress":
+        return ("core", "errors", "brain", "engines.base", "engines.remote", "lane")
     if within(name, ("brain",)):
         return ("core", "errors", "brain", "engines.base", "lane")
     if name == "session":
@@ -138,7 +140,7 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 def test_the_ledger_is_used_only_where_things_are_put_together() -> None:
-    composers = ("ledger", "server", "service", "books", "cli")
+    composers = ("ledger", "server", "service", "assemble", "books", "cli")
     users = [module(p) for p in sources() if any(within(n, ("ledger",)) for n in ours(p))]
     assert [name for name in users if not within(name, composers)] == []
 

@@ -3,7 +3,7 @@
     VoicebotError
     ├── ConfigError            a setting, URL or file that the operator must change
     ├── ProtocolError          the far side broke its protocol (carries a WebSocket close code)
-    ├── EgressDenied           a remote destination that the privacy rules forbid
+    ├── EgressDenied           a message that may not leave this machine (`reason` says why)
     └── EngineError            a speech or language engine failed (`retryable` says if again may help)
         ├── EngineUnavailable  it cannot be loaded or reached
         ├── EngineTimeout      it did not answer in its time
@@ -12,6 +12,10 @@
 
 A message says what failed, with which value, and what to do next.
 """
+
+from __future__ import annotations
+
+from typing import Literal
 
 
 class VoicebotError(Exception):
@@ -31,8 +35,17 @@ class ProtocolError(VoicebotError):
         self.close_code = close_code
 
 
+Refusal = Literal["label", "destination", "redaction", "budget", "record", "permit"]
+"""Why nothing is sent: a private message, a host that is not allowed, details that could not be taken out, a cap on
+money, a record that could not be written, or a request that went round the gate."""
+
+
 class EgressDenied(VoicebotError):
-    """A message may not leave this machine under its privacy label."""
+    """A message may not leave this machine."""
+
+    def __init__(self, message: str, reason: Refusal = "label") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class EngineError(VoicebotError):

@@ -30,6 +30,7 @@ from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.settings import TurnSettings
 from voicebot.core.turn import TurnMachine
 from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
+from voicebot.errors import EngineError
 from voicebot.hearing import EndScorer, Hearing
 from voicebot.lane import LaneLike
 from voicebot.recorder import Recorder
@@ -140,7 +141,11 @@ class Session:
         self._ring.push(pcm)
         while self._ring.stop_sample - self._windowed >= WINDOW_SAMPLES:
             stop = self._windowed + WINDOW_SAMPLES
-            probability = round(self._vad.probability(self._ring.read(self._windowed, stop)), 3)
+            try:
+                probability = round(self._vad.probability(self._ring.read(self._windowed, stop)), 3)
+            except EngineError:
+                self._crash("the voice activity detector failed")
+                return
             self._windowed = stop
             self._told_samples = self._speaker.heard_samples()
             self._apply(ev.WindowHeard(stop, probability, self._told_samples))
@@ -240,14 +245,17 @@ class Session:
         self._applying = True
         try:
             self._drain()
-        except Exception:
-            # The outermost frame of a call: a fault of ours ends this call and no other.
-            log.exception("call %s: internal error at %s", self._call_id, event)
-            self._crashed, self._reason = True, "internal error"
-            self._over.set()
+        except Exception:  # noqa: BLE001 - the outermost frame of a call: a fault of ours ends this call and no other
+            self._crash(f"internal error at {type(event).__name__}")
         finally:
             self._applying = False
         self._arm()
+
+    def _crash(self, what: str) -> None:
+        """End this call for a fault of ours; in the log there are no words of the caller's."""
+        log.exception("call %s: %s", self._call_id, what)
+        self._crashed, self._reason = True, "internal error"
+        self._over.set()
 
     def _drain(self) -> None:
         while self._events:

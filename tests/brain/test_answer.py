@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from tests.brain.test_reply import QUICK, RATE_HZ, ListedLlm, ListedSink
+from tests.brain.test_reply import QUICK, RATE_HZ, ListedLlm, ListedSink, no_tasks
 from tests.sim.engines import BotWords, SimTts
 from tests.sim.lane import VirtualLane
 from tests.virtual_time import run
@@ -28,6 +28,8 @@ from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.policy import DOWN_NOTICE, PRIVATE_NOTICE, ExpertState
 from voicebot.brain.privacy import Verdict
 from voicebot.brain.reply import Reply, ReplySettings
+from voicebot.brain.toolbox import Toolbox
+from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
 from voicebot.core.history import Line
 from voicebot.core.labels import Label
@@ -112,8 +114,8 @@ class World:
         self.sink = ListedSink()
 
     def reply(self, number: int = 5) -> Reply:
-        agenda = Agenda(lambda _text: None, str)
-        return Reply(number, self.tts, self.sink, self.events.append, agenda, RATE_HZ)
+        tools = CallTools(Toolbox(), Agenda(lambda _text: None, str), self.events.append, no_tasks)
+        return Reply(number, self.tts, self.sink, self.events.append, tools.for_reply(number, number), RATE_HZ)
 
     async def turn(self, brain: CallBrain, text: str, turn: int = 1, lines: Sequence[Line] = ()) -> None:
         reply = self.reply()

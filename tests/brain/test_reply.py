@@ -14,6 +14,8 @@ from tests.sim.lane import Behaviour, VirtualLane
 from tests.virtual_time import run
 from voicebot.brain.agenda import Agenda
 from voicebot.brain.reply import CLAUSES_AHEAD, Reply, message
+from voicebot.brain.toolbox import Toolbox
+from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
 from voicebot.core.history import History, ToolUse
 from voicebot.core.labels import Label
@@ -57,6 +59,10 @@ class ListedSink:
             await asyncio.sleep(0.1)
 
 
+def no_tasks(_work: Any, _name: str) -> Any:
+    raise AssertionError("the tools of these tests run at once")
+
+
 class Made:
     """A reply with all around it."""
 
@@ -70,7 +76,8 @@ class Made:
             VirtualLane(SimTts(Random(2), BotWords(), RATE_HZ), tts, Random(3)),
         ]
         agenda = Agenda(lambda _text: None, str, lambda: datetime(2030, 1, 1, tzinfo=UTC), self.volumes.append)
-        self.reply = Reply(5, self.lanes[1], self.sink, self.events.append, agenda, RATE_HZ)
+        self.tools = CallTools(Toolbox(), agenda, self.events.append, no_tasks)
+        self.reply = Reply(5, self.lanes[1], self.sink, self.events.append, self.tools.for_reply(5, 1), RATE_HZ)
 
     async def answer(self) -> None:
         await self.reply.produce(self.attempt)

@@ -154,6 +154,7 @@ class CallBrain:
                 self._call,
                 gate=(lambda done: threshold.rejects(done.mean_logprob, done.min_logprob)) if gated else None,
                 attempt=attempt,
+                offered=member.tools,
             )
             outcome = "ok"
             member.worked()

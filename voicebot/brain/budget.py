@@ -40,15 +40,26 @@ class Budget:
         self._day_usd = spent_today_usd
         self._calls: dict[str, float] = {}
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any cap."""
+        return min(self._caps.per_call_usd, self._caps.per_day_usd) < math.inf
+
     def reserve(self, call: str, usd: float, now: float) -> Hold | str:
         """A hold on `usd`, or why there is none, in words."""
+        if refusal := self.refusal(call, usd, now):
+            return refusal
+        self._add(call, usd)
+        return Hold(call, usd, self._day)
+
+    def refusal(self, call: str, usd: float, now: float) -> str:
+        """Why so much may not be spent, in words; "" if it may."""
         self._turn_the_page(now)
         if self._day_usd + usd > self._caps.per_day_usd:
             return f"${usd:.4f} more would pass the day's cap of ${self._caps.per_day_usd:.2f}"
         if self.of_call(call) + usd > self._caps.per_call_usd:
             return f"${usd:.4f} more would pass the call's cap of ${self._caps.per_call_usd:.2f}"
-        self._add(call, usd)
-        return Hold(call, usd, self._day)
+        return ""
 
     def settle(self, hold: Hold, usd: float) -> None:
         """Put what was spent in the place of what was held. A second time changes nothing."""

@@ -170,7 +170,8 @@ class Redactor:
         except Exception as error:  # noqa: BLE001 - rule 3
             raise EgressDenied(
                 f"nothing is sent: redaction failed ({type(error).__name__}); check that presidio-analyzer is "
-                "installed in full, or give the route the label local_only"
+                "installed in full, or give the route the label local_only",
+                "redaction",
             ) from None
         return [Message("system", EXPLAINED, label=Label.OPEN), *clean] if len(self.placeholders) else clean
 

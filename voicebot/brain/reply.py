@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from voicebot.brain.tools import TOOLS, ToolContext, openai_schema, run_tool
+from voicebot.brain.privacy import prompt_label
+from voicebot.brain.tools_runs import ReplyTools
+from voicebot.brain.tools_types import ToolResult
 from voicebot.core.audio import Pcm, resampler
 from voicebot.core.events import (
     AudioQueued,
@@ -28,7 +30,6 @@ from voicebot.core.events import (
     ReplyCompleted,
     ReplyFailed,
     Stage,
-    ToolFinished,
 )
 from voicebot.core.history import Line
 from voicebot.core.labels import Label
@@ -83,6 +84,7 @@ class Rejected(Exception):
 Gate = Callable[[LlmDone], str]
 """Why an answer is rejected, "" if it is accepted."""
 Write = Callable[[], Awaitable[None]]
+Phrase = Callable[[ToolCall, ToolResult], Awaitable[str]]
 
 
 @dataclass(slots=True)
@@ -118,7 +120,7 @@ class Reply:
         tts: LaneLike[TtsEngine],
         sink: Sink,
         report: Callable[[Event], None],
-        tools: ToolContext,
+        tools: ReplyTools,
         playout_rate_hz: int,
     ) -> None:
         self._number = number
@@ -126,6 +128,8 @@ class Reply:
         self._sink = sink
         self._report = report
         self._tools = tools
+        self._done: list[Message] = []
+        """Tools that ran for it and what came of them, for the next attempt if one fails."""
         self._rate_hz = playout_rate_hz
         self._committed = asyncio.Event()
         self._clauses: asyncio.Queue[str | None] = asyncio.Queue(CLAUSES_AHEAD)
@@ -206,18 +210,23 @@ class Reply:
         session: str,
         gate: Gate | None = None,
         attempt: Attempt | None = None,
+        offered: Collection[str] | None = None,
     ) -> Attempt:
         """Have a model answer, its tools run, and its clauses put as they are complete.
 
         With a `gate` nothing is put and no tool runs before the whole answer has passed it. `attempt` is filled in as
-        it goes, so that one that fails is on record too. Raises: Rejected, EngineError.
+        it goes, so that one that fails is on record too. `offered`: the tools that it may use, None for all. What ran
+        in an attempt that failed is told to the next. Raises: Rejected, EngineError.
         """
         self._report(ReplyBegan(self._number, llm.engine.name))
-        schema = openai_schema(TOOLS.values())
+        label = prompt_label(one for one in messages if one.role != "system")
+        schema = self._tools.begin(label, offered)
         attempt = attempt or Attempt(llm.engine.name)
+        messages = [*messages, *self._done]
         for _ in range(TOOL_ROUNDS):
-            calls = await self._generate(llm, LlmRequest(messages, schema, sampling, session), attempt, gate)
-            if not calls or not await self._run_tools(calls, messages):
+            request = LlmRequest([*messages], schema, sampling, session)
+            calls = await self._generate(llm, request, attempt, gate)
+            if not calls or not await self._run_tools(calls, messages, partial(self._phrase, llm, request)):
                 return attempt
         raise EngineBadOutput(f"{llm.engine.name} called tools {TOOL_ROUNDS} times without saying a word")
 
@@ -254,27 +263,24 @@ class Reply:
         while clauses:
             await self.put(clauses.pop(0))
 
-    async def _run_tools(self, calls: list[ToolCall], messages: list[Message]) -> bool:
+    async def _run_tools(self, calls: list[ToolCall], messages: list[Message], phrase: Phrase) -> bool:
         """Run them in order; True if the model must phrase a result, because a tool had nothing to say itself."""
         ask_again = False
         for call in calls:
-            tool = TOOLS.get(call.name)
-            acting = tool is not None and tool.acting
-            if acting:
-                await self._committed.wait()
-            # No await from here to the report: a tool that acted is always on record.
-            result = run_tool(self._tools, call.name, call.arguments)
-            self._report(
-                ToolFinished(
-                    self._number, call.call_id, call.name, call.arguments, result.value, result.speech, acting=acting
-                )
-            )
-            messages.append(Message("assistant", tool_calls=(call,)))
-            messages.append(Message("tool", json.dumps(result.value), tool_call_id=call.call_id))
+            result = await self._tools.run(call, self._committed.wait, partial(phrase, call))
+            told = _told(call, result)
+            messages += told
+            self._done += [] if result.failed else told
             for clause in _split(result.speech):
                 await self.put(clause)
             ask_again |= not result.speech
         return ask_again
+
+    async def _phrase(self, llm: LaneLike[LlmEngine], request: LlmRequest, call: ToolCall, result: ToolResult) -> str:
+        """A result that came too late for the reply, in the model's words."""
+        asked = replace(request, messages=[*request.messages, *_told(call, result)], tools=())
+        chunks = llm.stream(lambda cancel: llm.engine.generate(asked, cancel))
+        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, TextDelta)]).strip()
 
     async def put(self, clause: str) -> None:
         """The next clause of the reply, speakable."""
@@ -315,6 +321,12 @@ def _synthesize(tts: TtsEngine, text: str, rate_hz: int, cancel: Cancel) -> Iter
             yield ready
     if len(tail := converter.flush()):
         yield tail
+
+
+def _told(call: ToolCall, result: ToolResult) -> list[Message]:
+    """A tool's call and its result, as a model is shown them."""
+    answer = Message("tool", json.dumps(result.value), tool_call_id=call.call_id)
+    return [Message("assistant", tool_calls=(call,)), answer]
 
 
 def _split(text: str) -> list[str]:

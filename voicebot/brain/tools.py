@@ -30,7 +30,21 @@ def _tool(run: Run, acting: bool, description: str, needed: str = "", **properti
         "properties": {key.rstrip("_"): {"type": "string", "description": text} for key, text in properties.items()},
         "required": needed.split(),
     }
-    return Tool(run.__name__, description, schema, acting, run)
+    return Tool(run.__name__, description, schema, acting, _with_words(run, schema))
+
+
+def _with_words(run: Run, schema: dict[str, Any]) -> Run:
+    """`run` gets every argument that the schema knows as words, and all that it needs."""
+
+    def checked(context: Any, arguments: dict[str, Any]) -> ToolResult:
+        words = {key: " ".join(str(value).split()) for key, value in arguments.items() if value is not None}
+        missing = [key for key in schema["required"] if not words.get(key)]
+        if missing:
+            said = "Sorry, I did not get all of that. Could you say it again?"
+            return failure(f"{run.__name__} needs {', '.join(missing)}.", said)
+        return run(context, {key: text for key, text in words.items() if key in schema["properties"] and text})
+
+    return checked
 
 
 _ALL = (
@@ -51,26 +65,29 @@ TOOLS: dict[str, Tool] = {tool.name: tool for tool in _ALL}
 
 
 def run_tool(context: ToolContext, name: str, arguments: Any) -> ToolResult:
-    """Run a tool as a model asked for it. Never raises for bad model output; see the rules above."""
+    """Run one of these tools as a model asked for it. Never raises for bad model output; see the rules above."""
     tool = TOOLS.get(name)
-    if tool is None:
-        return failure(f"There is no tool called {name}.", "Sorry, that is something I cannot do.")
+    return unknown(name) if tool is None else run_here(tool, context, arguments)
+
+
+def run_here(tool: Tool, context: ToolContext, arguments: Any) -> ToolResult:
+    """Run any tool that is no coroutine, on this thread."""
     if not isinstance(arguments, dict):
         return failure("The arguments are no object.", "Sorry, I could not work that out.")
-    words = {key: " ".join(str(value).split()) for key, value in arguments.items() if value is not None}
-    missing = [key for key in tool.parameters["required"] if not words.get(key)]
-    if missing:
-        return failure(
-            f"{name} needs {', '.join(missing)}.", "Sorry, I did not get all of that. Could you say it again?"
-        )
     try:
-        return tool.run(
-            context, {key: text for key, text in words.items() if key in tool.parameters["properties"] and text}
-        )
-    except NotUnderstood as error:
+        return tool.run(context, arguments)
+    except (NotUnderstood, TooManyScheduled) as error:
+        return refusal(error)
+
+
+def refusal(error: NotUnderstood | TooManyScheduled) -> ToolResult:
+    if isinstance(error, NotUnderstood):
         return failure(str(error), str(error))
-    except TooManyScheduled:
-        return failure("The list is full.", "Sorry, I cannot keep any more timers. Cancel one first.")
+    return failure("The list is full.", "Sorry, I cannot keep any more timers. Cancel one first.")
+
+
+def unknown(name: str) -> ToolResult:
+    return failure(f"There is no tool called {name}.", "Sorry, that is something I cannot do.")
 
 
 def failure(reason: str, speech: str) -> ToolResult:

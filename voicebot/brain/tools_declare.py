@@ -86,7 +86,7 @@ def tool(
             timeout_s,
             remote,
             working or Tool.working,
-            made.place,
+            source=made.place,
         )
 
     return declare if function is None else declare(function)

@@ -105,6 +105,8 @@ class Tool:
     """Its arguments leave this machine: the privacy rules are asked first."""
     working: str = "I am working on that, and will tell you when it is done."
     """What is said when a slow tool goes on in the background."""
+    host: str = ""
+    """For a remote one: the machine that its arguments go to, where that is known."""
     source: str = "built in"
     """Where it comes from, for error messages and the operator: a file and line, or an MCP server."""
 

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from voicebot.engines.base import KINDS, Engine, Kind, LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.engines.options import MODELS_DIR, EngineSpec, parse_options
+from voicebot.engines.remote import RemoteLlm
 from voicebot.errors import ConfigError
 
 DRIVERS: dict[tuple[Kind, str], str] = {
@@ -109,9 +110,11 @@ def create(kind: Kind, url: str, models_dir: Path = MODELS_DIR) -> Engine:
 def build(driver: type[Any], spec: EngineSpec) -> Engine:
     """Construct a driver class. A driver that does not say where it works is refused: privacy rests on it.
 
-    Raises: ConfigError.
+    A remote language model comes locked: see `engines.remote`. Raises: ConfigError.
     """
-    engine: Engine = driver(spec, parse_options(driver.Options, spec))
-    if getattr(engine, "locality", None) not in ("local", "remote"):
+    engine = driver(spec, parse_options(driver.Options, spec))
+    locality = getattr(engine, "locality", None)
+    if locality not in ("local", "remote"):
         raise ConfigError(f"{driver.__name__} ({spec.url}) does not declare its locality; it must be local or remote")
-    return engine
+    made: Engine = RemoteLlm(engine) if locality == "remote" and spec.kind == "llm" else engine
+    return made
