@@ -101,7 +101,7 @@ def test_the_latest_waterfall_is_open_and_earlier_ones_open_on_demand(page: Page
     tables = page.get_by_role("table")
     expect(page.locator(".turn")).to_have_count(3)
     expect(tables).to_have_count(1)
-    page.locator(".turn").first.locator("summary").click()
+    page.locator(".turn").first.locator(".latency summary").click()
     expect(tables).to_have_count(2)
     server.send(transcript(4, "thanks"), summary(4, "thanks", "You are welcome."))
     expect(page.locator(".turn")).to_have_count(4)

@@ -85,7 +85,7 @@ def talk(page: Page, server: StandIn) -> None:
     page.get_by_role("button", name="Start talking").click()
     server.send(*TALK, transcript(4, "and", final=False), state("hearing"))
     expect(page.locator(".turn")).to_have_count(4, timeout=DEADLINE_S * 1000)
-    page.locator(".turn").nth(2).locator("summary").click()
+    page.locator(".turn").nth(2).locator(".latency summary").click()
 
 
 def low_contrast(page: Page) -> list[dict[str, Any]]:
