@@ -33,6 +33,7 @@ OWN_LIBRARIES = {
     "whisper": {"faster_whisper", "ctranslate2"},
     "pocketsphinx": {"pocketsphinx"},
     "llamacpp": {"llama_cpp"},
+    "llama_grammar": {"llama_cpp"},
     "openai_chat": {"openai", "httpx"},
     "piper": {"piper"},
     "espeak": {"espeakng_loader"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from pathlib import Path
@@ -13,7 +14,17 @@ from tests.engines import tiny
 from tests.engines.chat_server import ChatServer
 from tests.engines.conftest import ALREADY, NEVER, TALKER, CancelAfter, Garage, in_another_thread
 from voicebot.engines import registry
-from voicebot.engines.base import LlmChunk, LlmDone, LlmEngine, LlmRequest, Message, Sampling, TextDelta, ToolCall
+from voicebot.engines.base import (
+    LlmChunk,
+    LlmDone,
+    LlmEngine,
+    LlmRequest,
+    Message,
+    Sampling,
+    ScoringLlm,
+    TextDelta,
+    ToolCall,
+)
 from voicebot.errors import EngineBadOutput, EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable
 
 LLAMA = "llama://tiny.gguf?ctx=1024&threads=1"
@@ -161,6 +172,84 @@ def test_llama_reports_a_template_that_rejects_the_prompt(tmp_path: Path) -> Non
     with pytest.raises(EngineBadOutput, match="no system role"):
         list(engine.generate(LlmRequest([Message("system", "x")]), NEVER))
     engine.close()
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "intent": {"enum": ["timer", "weather"]},
+        "minutes": {"type": "integer"},
+        "sure": {"type": "boolean"},
+    },
+    "required": ["intent", "minutes", "sure"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_llama_holds_a_reply_to_its_schema_even_where_the_model_talks_noise(garage: Garage, temperature: float) -> None:
+    engine = garage.loaded("llm", LLAMA)
+    sampling = Sampling(max_tokens=300, temperature=temperature, seed=4)
+    chunks = list(engine.generate(LlmRequest(HELLO.messages, TOOLS, sampling, schema=SCHEMA), NEVER))
+    answer = json.loads(text_of(chunks))
+    assert done_of(chunks).finish_reason == "stop"
+    assert set(answer) == {"intent", "minutes", "sure"}
+    assert answer["intent"] in ("timer", "weather")
+    assert (type(answer["minutes"]), type(answer["sure"])) == (int, bool)
+    assert text_of(list(engine.generate(HELLO, NEVER)))[:1] != "{", "the next reply is free again"
+
+
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/nowhere"}])
+def test_llama_refuses_a_schema_that_it_cannot_hold_to(garage: Garage, schema: dict[str, str]) -> None:
+    engine = garage.loaded("llm", LLAMA)
+    with pytest.raises(EngineBadOutput, match="JSON schema.*no"):
+        list(engine.generate(LlmRequest(HELLO.messages, schema=schema), NEVER))
+    assert text_of(list(engine.generate(HELLO, NEVER)))
+
+
+def test_llama_scores_choices_as_it_would_have_said_them(garage: Garage) -> None:
+    engine = garage.loaded("llm", LLAMA)
+    assert isinstance(engine, ScoringLlm)
+    said = []
+    for word in ("timer", "weather"):  # the schema leaves one answer, whose log-probabilities are the model's own
+        limit = Sampling(max_tokens=len(word) + 2)
+        chunks = list(engine.generate(LlmRequest(HELLO.messages, sampling=limit, schema={"const": word}), NEVER))
+        assert text_of(chunks) == f'"{word}"'
+        said.append(done_of(chunks))
+    timer, weather, start = engine.score(HELLO, ['"timer"', '"weather"', '"ti'], NEVER)
+    assert [len(timer.tokens), len(weather.tokens)] == [done.completion_tokens for done in said]
+    assert [timer.mean, weather.mean] == pytest.approx([done.mean_logprob for done in said], abs=1e-3)
+    assert [min(timer.tokens), min(weather.tokens)] == pytest.approx([done.min_logprob for done in said], abs=1e-3)
+    assert start.tokens == pytest.approx(timer.tokens[:3], abs=1e-3)
+    assert timer.total == pytest.approx(7 * timer.mean)
+
+
+def test_llama_scoring_can_be_cancelled_and_refuses_what_has_no_tokens(garage: Garage) -> None:
+    engine = garage.loaded("llm", LLAMA)
+    assert isinstance(engine, ScoringLlm)
+    assert list(engine.score(HELLO, ["yes", "no"], ALREADY)) == []
+    with pytest.raises(EngineBadOutput, match="has no tokens"):
+        list(engine.score(HELLO, ["yes", ""], NEVER))
+    assert len(list(engine.score(HELLO, ["yes", "no"], NEVER))) == 2
+
+
+@pytest.mark.parametrize("url", [SCRIPTED, "openai"])
+def test_drivers_that_cannot_score_do_not_claim_to(url: str, garage: Garage, server: ChatServer) -> None:
+    engine = garage.loaded("llm", server.url("text") if url == "openai" else url)
+    assert not isinstance(engine, ScoringLlm)
+
+
+def test_openai_asks_for_the_schema_and_a_scripted_reply_must_at_least_be_json(
+    garage: Garage, server: ChatServer
+) -> None:
+    request = LlmRequest(HELLO.messages, schema=SCHEMA)
+    list(garage.loaded("llm", server.url("text")).generate(request, NEVER))
+    form = {"name": "answer", "schema": SCHEMA, "strict": True}
+    assert server.requests[-1]["response_format"] == {"type": "json_schema", "json_schema": form}
+    with pytest.raises(EngineBadOutput, match="declare a reply that fits"):
+        list(garage.loaded("llm", SCRIPTED).generate(request, NEVER))
+    fitting = garage.loaded("llm", 'scripted://?reply={"intent":"timer","minutes":3,"sure":true}')
+    assert json.loads(text_of(list(fitting.generate(request, NEVER))))["minutes"] == 3
 
 
 @pytest.mark.skipif(not TALKER.is_file(), reason="models/talker/talker.gguf has not been trained yet")

@@ -12,9 +12,9 @@ Rules of this folder:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -207,20 +207,53 @@ class LlmRequest:
     """One generation. `tools` is the OpenAI `tools` list (JSON schema); empty for none.
 
     `session` names the call, so that a driver can keep that call's prompt prefix in its KV cache.
+    `schema`, where given, is a JSON schema: the reply is then one JSON document that fits it, as text, unless
+    `max_tokens` cut it (`finish_reason` "length"), and it calls no tool.
     """
 
     messages: Sequence[Message]
     tools: Sequence[dict[str, Any]] = ()
     sampling: Sampling = field(default_factory=Sampling)
     session: str = ""
+    schema: Mapping[str, Any] | None = None
 
 
 class LlmEngine(Engine, Protocol):
     def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
         """Stream one reply. Cancelled: stops between tokens, without `LlmDone`.
 
-        Raises: EngineBadOutput for a prompt longer than the context or a tool call that does not parse;
-            EngineTimeout, EngineUnavailable, EngineOverloaded for remote engines.
+        Raises: EngineBadOutput for a prompt longer than the context, a tool call that does not parse or a schema that
+            the engine cannot hold its reply to; EngineTimeout, EngineUnavailable, EngineOverloaded for remote engines.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a model holds one choice to be what comes next. Natural log-probabilities, <= 0."""
+
+    tokens: tuple[float, ...]
+    """Of each token of the choice, given the prompt and the tokens before it."""
+
+    @property
+    def total(self) -> float:
+        """Of the choice as a whole. A longer choice is less likely: compare means where lengths differ."""
+        return sum(self.tokens)
+
+    @property
+    def mean(self) -> float:
+        return self.total / len(self.tokens)
+
+
+@runtime_checkable
+class ScoringLlm(LlmEngine, Protocol):
+    """A language model that can weigh given answers without writing one. `isinstance` tells whether a driver can."""
+
+    def score(self, request: LlmRequest, choices: Sequence[str], cancel: Cancel) -> Iterator[Score]:
+        """One Score for each choice, in order, as the reply to the request's prompt; `sampling` is not used.
+
+        The prompt is evaluated once, and its prefix kept as in `generate`. Run it with `Lane.stream`. Cancelled:
+        ends early. Raises: EngineBadOutput for a prompt that does not fit, or a choice that has no tokens.
         """
         ...
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, Locality, Message, Sampling
+from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, Locality, Message, Sampling, Score
+from voicebot.engines.llama_grammar import Grammar, Logits
+from voicebot.engines.llama_sampling import Sampler, logprob
 from voicebot.engines.options import DriverOptions, EngineSpec
 from voicebot.engines.tool_calls import PYTHON_TAG, THINK_OPEN, ReplyParser
 from voicebot.errors import EngineBadOutput, EngineUnavailable
@@ -31,7 +32,6 @@ TEMPLATE_KEY = "tokenizer.chat_template"
 MAX_PIECE_BYTES = 256
 _GGML_ERROR, _GGML_CONTINUE = 4, 5
 """Source: enum ggml_log_level in ggml.h."""
-Logits = npt.NDArray[np.float32]
 
 
 class LlamaLlm:
@@ -88,17 +88,41 @@ class LlamaLlm:
         cached = self._keep_prefix(llama, prompt)
         if not self._prefill(llama, prompt[cached:], cancel):
             return
-        reply = _Reply(self, llama, request.sampling, limit=llama.n_ctx() - len(prompt), seed=self._options.seed)
-        parser = ReplyParser(tools=bool(request.tools), stop=request.sampling.stop, thinking=thinking)
-        for text in reply.pieces(cancel):
-            yield from parser.feed(text)
-            if parser.stopped:
-                reply.finish_reason = "stop"
-                break
+        grammar = Grammar(self._vocab, request.schema) if request.schema is not None else None
+        sampler = Sampler(request.sampling, self._options.seed, grammar)
+        reply = _Reply(self, llama, sampler, min(llama.n_ctx() - len(prompt), request.sampling.max_tokens))
+        tools = bool(request.tools) and grammar is None
+        parser = ReplyParser(tools=tools, stop=request.sampling.stop, thinking=thinking and grammar is None)
+        try:
+            for text in reply.pieces(cancel):
+                yield from parser.feed(text)
+                if parser.stopped:
+                    reply.finish_reason = "stop"
+                    break
+        finally:
+            sampler.close()
         if cancel.is_set():
             return
         yield from parser.finish()
         yield reply.done(len(prompt), cached, called_tools=parser.calls > 0)
+
+    def score(self, request: LlmRequest, choices: Sequence[str], cancel: Cancel) -> Iterator[Score]:
+        """Thread: the owner's."""
+        llama = self._llama
+        assert llama is not None, "load() comes before score()"
+        prompt, _ = self._tokenize(llama, request)
+        answers = [llama.tokenize(text.encode(), add_bos=False, special=False) for text in choices]
+        for tokens, text in zip(answers, choices, strict=True):
+            if not tokens:
+                raise EngineBadOutput(f"{text!r} has no tokens, so {self.name} cannot score it; leave it out")
+        for tokens in answers:
+            logprobs = []
+            for index, token in enumerate(tokens):
+                context = [*prompt, *tokens[:index]]
+                if not self._prefill(llama, context[self._keep_prefix(llama, context) :], cancel):
+                    return
+                logprobs.append(logprob(_logits(llama), token))
+            yield Score(tuple(logprobs))
 
     def _prepare(self, llama: Llama, path: Path) -> None:
         """Build the chat template and do one dummy reply."""
@@ -190,15 +214,12 @@ class LlamaLlm:
 class _Reply:
     """The tokens of one reply, drawn and counted."""
 
-    def __init__(self, engine: LlamaLlm, llama: Llama, sampling: Sampling, limit: int, seed: int) -> None:
-        """`limit`: tokens left in the context."""
+    def __init__(self, engine: LlamaLlm, llama: Llama, sampler: Sampler, limit: int) -> None:
+        """`limit`: tokens at most."""
         self._engine = engine
         self._llama = llama
-        self._context: Any = llama._ctx
-        self._sampling = sampling
-        self._limit = min(limit, sampling.max_tokens)
-        self._random = np.random.default_rng(sampling.seed if sampling.seed is not None else seed)
-        self._logprobs: list[float] = []
+        self._sampler = sampler
+        self._limit = limit
         self.finish_reason = "length"
 
     def pieces(self, cancel: Cancel) -> Iterator[str]:
@@ -219,34 +240,24 @@ class _Reply:
             yield text
 
     def done(self, prompt_tokens: int, cached_tokens: int, *, called_tools: bool) -> LlmDone:
-        logprobs = self._logprobs or [math.nan]
+        logprobs = self._sampler.logprobs or [math.nan]
         return LlmDone(
             "tool_calls" if called_tools else "stop" if self.finish_reason == "stop" else "length",
             prompt_tokens,
             cached_tokens,
-            len(self._logprobs),
+            len(self._sampler.logprobs),
             sum(logprobs) / len(logprobs),
             min(logprobs),
         )
 
     def _draw(self) -> int:
-        """The next token; its log-probability under the model's own distribution is noted."""
-        logits: Logits = np.ctypeslib.as_array(self._context.get_logits(), (self._llama.n_vocab(),))
-        token = int(logits.argmax()) if self._sampling.temperature <= 0 else self._sample(logits)
-        highest = float(logits.max())
-        total = float(np.exp(logits - highest).sum(dtype=np.float64))
-        self._logprobs.append(float(logits[token]) - highest - math.log(total))
-        return token
+        return self._sampler.draw(_logits(self._llama))
 
-    def _sample(self, logits: Logits) -> int:
-        """Draw from the smallest set of tokens that holds `top_p` of the probability."""
-        scaled = (logits - logits.max()).astype(np.float64) / self._sampling.temperature
-        order = np.argsort(-scaled)
-        probabilities = np.exp(scaled[order])
-        probabilities /= probabilities.sum()
-        kept = int(np.searchsorted(np.cumsum(probabilities), self._sampling.top_p)) + 1
-        head = probabilities[:kept] / probabilities[:kept].sum()
-        return int(order[self._random.choice(len(head), p=head)])
+
+def _logits(llama: Llama) -> Logits:
+    """Of the last token evaluated: float32[vocabulary]."""
+    context: Any = llama._ctx
+    return np.ctypeslib.as_array(context.get_logits(), (llama.n_vocab(),))
 
 
 def _template_message(message: Message) -> dict[str, Any]:

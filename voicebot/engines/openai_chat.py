@@ -147,6 +147,7 @@ class OpenAiLlm:
             "seed": sampling.seed,
             "logprobs": self._options.logprobs or None,
             "stream_options": {"include_usage": True} if self._options.usage else None,
+            "response_format": _response_format(request),
         }
         return body | {name: value for name, value in optional.items() if value not in (None, [])}
 
@@ -298,6 +299,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _response_format(request: LlmRequest) -> dict[str, Any] | None:
+    """Strict: a server that cannot keep to the schema must refuse the request."""
+    if request.schema is None:
+        return None
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True}}
 
 
 def _wire_message(message: Message) -> dict[str, Any]:

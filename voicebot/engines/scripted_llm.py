@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, TextDelta, ToolCall
 from voicebot.engines.options import EngineSpec
 from voicebot.engines.scripted import FailingOptions, FailurePlan, ScriptedEngine, pause
+from voicebot.errors import EngineBadOutput
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 
@@ -61,7 +62,8 @@ class ScriptedLlm(ScriptedEngine):
             return
         if self._options.fail_after_tokens == 0:
             self._plan.check()
-        if self._options.tool and request.messages and request.messages[-1].role == "user":
+        asked = request.messages and request.messages[-1].role == "user" and request.schema is None
+        if self._options.tool and asked:
             call = self._next_call()
             yield call
             yield self._done("tool_calls", prompt_tokens, 1)
@@ -69,7 +71,10 @@ class ScriptedLlm(ScriptedEngine):
         yield from self._speak(request, prompt_tokens, cancel)
 
     def _speak(self, request: LlmRequest, prompt_tokens: int, cancel: Cancel) -> Iterator[LlmChunk]:
-        tokens = _TOKEN.findall(next(self._replies))
+        reply = next(self._replies)
+        if request.schema is not None:
+            _check_json(reply, self.name)
+        tokens = _TOKEN.findall(reply)
         for index, token in enumerate(tokens[: request.sampling.max_tokens]):
             if index == self._options.fail_after_tokens > 0:
                 self._plan.check()
@@ -89,3 +94,14 @@ class ScriptedLlm(ScriptedEngine):
     def _done(self, reason: Any, prompt_tokens: int, completion_tokens: int) -> LlmDone:
         logprob = self._options.logprob
         return LlmDone(reason, prompt_tokens, 0, completion_tokens, mean_logprob=logprob, min_logprob=logprob)
+
+
+def _check_json(reply: str, name: str) -> None:
+    """A script cannot bend to a schema; one that does not even try is refused. Raises: EngineBadOutput."""
+    try:
+        json.loads(reply)
+    except json.JSONDecodeError as error:
+        raise EngineBadOutput(
+            f"{name} was asked for JSON by a schema, and its declared reply {reply[:80]!r} is none ({error}); "
+            "declare a reply that fits"
+        ) from error
