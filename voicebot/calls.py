@@ -48,6 +48,10 @@ class CallSession(CallPort, Protocol):
 
     turns: dict[int, dict[str, Any]]
 
+    def allow_drafts(self, allowed: bool) -> None:
+        """Whether there is computing to spare for them."""
+        ...
+
     @property
     def trace_path(self) -> str: ...
 
@@ -119,6 +123,11 @@ class Calls:
     def find(self, name: str) -> CallRecord | None:
         """The call of this id or vendor's call SID."""
         return self._records.get(self._aliases.get(name, name))
+
+    def allow_drafts(self, allowed: bool) -> None:
+        """Tell every call."""
+        for session, _ in list(self._live.values()):
+            session.allow_drafts(allowed)
 
     def end_all(self, reason: str) -> None:
         """Hang up every call; `wait_empty` tells when they are gone."""

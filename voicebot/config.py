@@ -70,6 +70,7 @@ class TurnConfig(Section):
     start_ms: int = Field(default=_TURN.start_ms, ge=32)
     lead_in_ms: int = Field(default=_TURN.lead_in_ms, ge=0)
     soft_end_ms: int = Field(default=_TURN.soft_end_ms, ge=32)
+    drafts: bool = _TURN.drafts
     min_wait_ms: int = Field(default=_TURN.min_wait_ms, ge=32)
     max_wait_ms: int = Field(default=_TURN.max_wait_ms, ge=32)
     interrupt_ms: int = Field(default=_TURN.interrupt_ms, ge=32)

@@ -21,6 +21,9 @@ class Metrics:
         self.loop_lag = Histogram(
             "voicebot_loop_lag_seconds", "Delay of a timer", buckets=LAG_SECONDS, registry=self._registry
         )
+        self.pressed = Gauge(
+            "voicebot_pressed", "1 while drafts are given up for want of computing", registry=self._registry
+        )
         self._v2v = Histogram(
             "voicebot_v2v_seconds",
             "End of the caller's speech to the first sound of the reply",

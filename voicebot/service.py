@@ -27,6 +27,7 @@ from voicebot.engines.registry import create
 from voicebot.errors import ConfigError, VoicebotError
 from voicebot.lane import Lane
 from voicebot.metrics import Metrics
+from voicebot.pressure import Pressure
 from voicebot.profiles import Resolved, resolve_profile
 from voicebot.recorder import TraceWriter
 from voicebot.session import CallDeps, Session
@@ -34,7 +35,7 @@ from voicebot.warmup import dummy_turn
 
 log = logging.getLogger(__name__)
 Status = Literal["loading", "ready", "draining", "failed"]
-LAG_EVERY_S = 0.25
+LOOK_EVERY_S = 0.1
 
 
 class VoiceServer:
@@ -63,6 +64,7 @@ class VoiceServer:
         self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep)
         self._deps: CallDeps | None = None
         self._group: asyncio.TaskGroup | None = None
+        self._pressure = Pressure()
 
     @property
     def info(self) -> dict[str, Any]:
@@ -80,6 +82,7 @@ class VoiceServer:
         """Start a call on a negotiated transport."""
         assert self._deps is not None and self._group is not None, "no call is admitted before the engines are loaded"
         session = Session(new_call_id(), transport, self._deps)
+        session.allow_drafts(not self._pressure.pressed)
         return slot.start(self._group, transport, session, alias)
 
     async def flush_traces(self) -> None:
@@ -168,12 +171,16 @@ class VoiceServer:
             self.status, self.calls.closed_because = "ready", ""
 
     async def _watch_loop(self) -> None:
-        """How late a timer is tells how long something held the loop."""
+        """How late a timer is tells how long something held the loop; with waiting jobs, whether drafts go on."""
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + LAG_EVERY_S
-            await asyncio.sleep(LAG_EVERY_S)
-            self.metrics.loop_lag.observe(max(0.0, loop.time() - due))
+            due = loop.time() + LOOK_EVERY_S
+            await asyncio.sleep(LOOK_EVERY_S)
+            lag_s = max(0.0, loop.time() - due)
+            self.metrics.loop_lag.observe(lag_s)
+            if self._pressure.look(lag_s, self._stt.waiting + self._llm.waiting + self._tts.waiting):
+                self.metrics.pressed.set(self._pressure.pressed)
+                self.calls.allow_drafts(not self._pressure.pressed)
 
 
 def _engines(resolved: Resolved) -> tuple[VadEngine, Lane[SttEngine], Lane[LlmEngine], Lane[TtsEngine]]:

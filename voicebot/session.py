@@ -107,6 +107,7 @@ class Session:
         """Of the machine: seconds since the call began; never runs back."""
         self._crashed = False
         self._closed = False
+        self._drafts_allowed = True
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
@@ -182,6 +183,12 @@ class Session:
         if self._open:
             self._apply(ev.ErrandRefused(errand))
 
+    def allow_drafts(self, allowed: bool) -> None:
+        """Whether there is computing to spare for them; may be told before the call begins."""
+        if self._open and allowed != self._drafts_allowed:
+            self._apply(ev.DraftsAllowed(allowed))
+        self._drafts_allowed = allowed
+
     def hang_up(self, reason: str) -> None:
         if not self.ended:
             self._reason = reason
@@ -197,6 +204,8 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self._apply(ev.CallStarted(self._transport.playout_rate_hz))
+                if not self._drafts_allowed:
+                    self._apply(ev.DraftsAllowed(False))
                 await self._over.wait()
                 for task in self._tasks:
                     task.cancel()

@@ -35,7 +35,7 @@ def test_the_first_mark_counts_unless_a_later_draft_replaces_it() -> None:
 
 def test_a_turn_of_which_little_is_known_has_few_stages() -> None:
     marks = TurnMarks()
-    assert marks.waterfall() == {"stages": [], "v2v_ms": None}
+    assert marks.waterfall() == {"stages": [], "v2v_ms": None, "ready_ms": None, "drafts": 0}
     marks.mark("playout", 3.0)
     assert marks.v2v_ms() is None
     marks.mark("commit", 2.0)

@@ -138,6 +138,7 @@ class World:
             greeting=self.rng.choice(("", "Hello, how can I help you today?")),
             idle_ms=self.rng.choice((0, 0, 0, 15_000)),
             call_limit_ms=self.rng.choice((0, 0, 0, 30_000)),
+            drafts=self.rng.random() < 0.85,
         )
 
     def _deps(self) -> CallDeps:
@@ -216,10 +217,12 @@ class World:
             raise error
 
     async def _watch(self) -> None:
-        """No queue grows beyond its bound."""
-        session = self.session
+        """No queue grows beyond its bound, whether or not the server is pressed for computing."""
+        session, rng = self.session, self._fork()
         while True:
             await asyncio.sleep(0.25)
+            if rng.random() < 0.03:
+                session.allow_drafts(rng.random() < 0.5)
             limit = (MAX_QUEUED_S + 10.0) * self.wire.playout_rate_hz
             for number, track in session._speaker._tracks.items():
                 ahead = track.queued - track.pulled

@@ -6,6 +6,7 @@ from typing import Any
 
 Message = dict[str, Any]
 
+READY_MS = 62.0
 V2V_MS = 412
 STAGES_MS = {"wait": (0, 260), "stt": (70, 190), "llm": (190, 330), "tts": (330, 395), "playout": (395, 412)}
 """Stage -> when it began and ended, as in a `turn` event's waterfall."""
@@ -27,7 +28,8 @@ def summary(turn: int, heard: str, words: str, scale: float = 1.0) -> Message:
     stages = [
         {"name": name, "start_ms": begin * scale, "stop_ms": end * scale} for name, (begin, end) in STAGES_MS.items()
     ]
-    timing = {"v2v_ms": V2V_MS * scale, "waterfall": {"stages": stages, "v2v_ms": V2V_MS * scale}}
+    waterfall = {"stages": stages, "v2v_ms": V2V_MS * scale, "ready_ms": READY_MS * scale, "drafts": round(scale)}
+    timing = {"v2v_ms": V2V_MS * scale, "waterfall": waterfall}
     return {"type": "turn", "turn": turn, "heard": heard, "reply": words, "model": "llama talker.gguf", **timing}
 
 

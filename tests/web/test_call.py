@@ -109,6 +109,13 @@ def test_the_latest_waterfall_is_open_and_earlier_ones_open_on_demand(page: Page
     expect(page.locator(".turn").nth(2).get_by_role("table")).to_be_hidden()
 
 
+def test_a_turn_says_how_early_its_answer_was_ready_and_after_how_many_drafts(page: Page, server: StandIn) -> None:
+    server.send(*TALK)
+    latencies = page.locator(".turn .latency summary")
+    expect(latencies.nth(0)).to_contain_text("to the first sound, ready 62 ms early")
+    expect(latencies.nth(1)).to_contain_text("ready 93 ms early, 2 drafts")
+
+
 def test_the_page_names_the_model_the_tools_and_the_median_response(page: Page, server: StandIn) -> None:
     server.send(*TALK)
     third = page.locator(".turn").nth(2)

@@ -81,6 +81,13 @@ class EndScored:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftsAllowed:
+    """Whether there is computing to spare for drafts, from now on."""
+
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyBegan:
     """A model has been chosen for the reply. `model`: its name for people; `route`: why it, for people and records."""
 
@@ -184,6 +191,7 @@ Event = (
     | DraftTranscribed
     | DraftFailed
     | EndScored
+    | DraftsAllowed
     | ReplyBegan
     | ClauseWritten
     | AudioQueued

@@ -42,6 +42,7 @@ class ReplySide:
         """From here on the reply counts: it may act, it is heard, and it will be in the history."""
         self.counts["committed"] += 1
         reply.marks.mark("commit", self._now)
+        self._count_draft(reply)
         reply.exchange = self.history.add(reply.number, caller)
         reply.exchange.tools = reply.tools
         self._live = reply
@@ -51,6 +52,12 @@ class ReplySide:
             self._apologize(reply)
         else:
             self._watch(reply)
+
+    def _count_draft(self, reply: Reply) -> None:
+        """Whether its first sound was ready when the turn was committed, and how long its making had run by then."""
+        if reply.turn is not None and reply.marks.drafts:
+            self.counts["drafts_ready" if reply.marks.ready_ms is not None else "drafts_late"] += 1
+            self.counts["draft_used_ms"] += round(reply.marks.since_ms("stt_begin", self._now))
 
     # ---- it grows
 

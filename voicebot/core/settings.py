@@ -19,6 +19,8 @@ class TurnSettings:
     """Context before the first voiced window that the recogniser gets."""
     soft_end_ms: int = 64
     """Silence after which a draft begins (Source: HF speech-to-speech; NUMBERS D2)."""
+    drafts: bool = True
+    """Whether answers are made while it is not known yet that the caller has finished."""
     min_wait_ms: int = 200
     """Silence that ends a turn when P(end) = 1."""
     max_wait_ms: int = 1200

@@ -63,6 +63,8 @@ class Turn:
     """The words of the turn that this one reopened."""
     overlaps: bool = False
     """Spoken over the bot and not judged yet: a backchannel, a noise, or an interruption."""
+    postponed: int | None = None
+    """Where the speech ended that is to be transcribed later: drafts are not allowed now."""
     draft: int | None = None
     draft_text: str | None = None
     """None until the draft is transcribed."""

@@ -20,20 +20,19 @@ from collections.abc import Callable
 from typing import Any
 
 from voicebot.core import events as ev
-from voicebot.core.endpoint import Endpointer, SoftEnded, SpeechResumed, SpeechStarted
-from voicebot.core.errand_side import ErrandSide
+from voicebot.core.draft_side import DraftSide
+from voicebot.core.endpoint import SoftEnded, SpeechResumed, SpeechStarted
 from voicebot.core.reply_side import asks
 from voicebot.core.settings import TurnSettings
 from voicebot.core.talk import DIGIT_WAIT_MS, Keypad, Reply, Turn, wait_ms
 from voicebot.core.text import is_backchannel, is_stop, normalize
 
 
-class TurnMachine(ErrandSide):
+class TurnMachine(DraftSide):
     """One call. The shell feeds events, runs the commands in order, and wakes it at `deadline`."""
 
     def __init__(self, settings: TurnSettings) -> None:
         super().__init__(settings)
-        self._endpoint = Endpointer(settings)
         self._keypad = Keypad()
         self._deaf = False
         self._ended = False
@@ -45,6 +44,7 @@ class TurnMachine(ErrandSide):
             ev.DraftTranscribed: self._on_transcribed,
             ev.DraftFailed: self._on_draft_failed,
             ev.EndScored: self._on_end_scored,
+            ev.DraftsAllowed: self._on_drafts_allowed,
             **self._bot_handlers(),
             ev.TextTyped: self._on_typed,
             ev.DigitPressed: self._on_digit,
@@ -102,7 +102,8 @@ class TurnMachine(ErrandSide):
         if isinstance(edge, SpeechResumed):
             self._abort_draft(turn)
         elif isinstance(edge, SoftEnded):
-            self._begin_draft(turn, edge)
+            self._soft_ended(turn, edge)
+        self._begin_postponed(turn, self._endpoint.silence_ms)
         if turn.overlaps and self._endpoint.voiced_ms >= self.settings.interrupt_ms:
             self._yield_floor(turn)
         self._try_commit(turn)
@@ -115,25 +116,6 @@ class TurnMachine(ErrandSide):
         if self._live is not None:
             turn.overlaps = True
             self._pause(self._live)
-
-    def _begin_draft(self, turn: Turn, edge: SoftEnded) -> None:
-        turn.draft, turn.draft_text, turn.audio_end = self._next_id(), None, None
-        turn.marks.remark("speech_stop", self._now - self._endpoint.silence_ms / 1000)
-        turn.marks.remark("stt_begin", self._now)
-        turn.marks.forget("stt_end")
-        self.counts["drafts"] += 1
-        self._out.append(ev.BeginDraft(turn.draft, turn.id, turn.start_sample, edge.stop_sample))
-        self._set_timer("draft", self.settings.stt_timeout_ms)
-        if turn.overlaps:
-            self._set_timer("verdict", self.settings.verdict_ms)
-
-    def _abort_draft(self, turn: Turn) -> None:
-        """The caller goes on. The held reply stays until the new words are known: they may be the same."""
-        assert turn.draft is not None
-        self.counts["aborted"] += 1
-        self._out.append(ev.AbortDraft(turn.draft, turn.id))
-        turn.draft = turn.draft_text = turn.audio_end = None
-        self._timers.drop("draft", "verdict")
 
     def _on_partial(self, event: ev.PartialTranscribed) -> bool:
         turn = self._turn
@@ -159,7 +141,8 @@ class TurnMachine(ErrandSide):
             turn.prefix = ""
         if turn.words:
             self._publish_transcript(turn, turn.words)
-            self._draft_reply(turn)
+            if self._drafts:
+                self._draft_reply(turn)
         else:
             self._drop_held(turn)
         self._try_commit(turn)
@@ -196,32 +179,14 @@ class TurnMachine(ErrandSide):
 
     # ---- the commit
 
-    def _draft_reply(self, turn: Turn) -> None:
-        """A held reply to the turn's words; one made for the same words is kept."""
-        key = normalize(turn.words)
-        if turn.reply is not None:
-            if turn.reply.key == key and not turn.reply.failed:
-                self.counts["reused"] += 1
-                turn.reply.marks = turn.marks
-                return
-            self._drop_held(turn)
-        reply = turn.reply = self._new_reply(turn.number)
-        reply.key, reply.marks, reply.turn = key, turn.marks, turn
-        turn.marks.forget("first_clause", "first_audio")
-        turn.marks.remark("llm_begin", self._now)
-        self._out.append(ev.BeginReply(reply.id, turn.number, turn.words))
-
-    def _drop_held(self, turn: Turn) -> None:
-        if turn.reply is not None:
-            self._out.append(ev.DropReply(turn.reply.id))
-            turn.reply = None
-
     def _try_commit(self, turn: Turn) -> None:
         if turn.overlaps or turn.draft_text is None:
             return
         silence = float("inf") if self._deaf else self._endpoint.silence_ms
         if silence < wait_ms(self.settings, turn.end_probability()):
             return
+        if turn.words and turn.reply is None:
+            self._draft_reply(turn)
         if turn.reply is not None:
             self._commit(turn, turn.reply)
             return
@@ -339,6 +304,7 @@ class TurnMachine(ErrandSide):
         edge = self._endpoint.cut()
         if edge is not None:
             self._begin_draft(turn, edge)
+        self._begin_postponed(turn, float("inf"))
         self._try_commit(turn)
 
     # ---- the end

@@ -91,10 +91,17 @@ class TurnView {
     this.#latency.hidden = !waterfall?.stages?.length;
     if (this.#latency.hidden) return;
     const total = element("b", "", v2vMs === null ? "–" : `${Math.round(v2vMs)} ms`);
-    this.#summary.replaceChildren(total, v2vMs === null ? " latency" : " to the first sound");
+    this.#summary.replaceChildren(total, v2vMs === null ? " latency" : " to the first sound", readyWords(waterfall));
     this.#latency.querySelector("table")?.remove();
     this.#latency.append(waterfallTable({ ...waterfall, v2v_ms: waterfall.v2v_ms ?? v2vMs }));
   }
+}
+
+/** What came of answering early: how long the answer lay ready before it was sure that the caller had finished. */
+function readyWords({ ready_ms: readyMs, drafts }) {
+  if (!Number.isFinite(readyMs)) return "";
+  const begun = drafts > 1 ? `, ${drafts} drafts` : "";
+  return readyMs >= 0 ? `, ready ${Math.round(readyMs)} ms early${begun}` : begun;
 }
 
 /** The whole conversation. `scroller` is the box that scrolls, `list` the <ol> in it. */
