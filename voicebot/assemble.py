@@ -55,6 +55,8 @@ class Brainwork:
     writer: LedgerWriter | None = None
     router: Router | None = None
     account: Account = field(default_factory=Notebook)
+    _opening: asyncio.Future[None] | None = None
+    """The thread that opens the books: it cannot be cancelled, so `aclose` waits for it."""
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self._members())
@@ -102,7 +104,8 @@ class Brainwork:
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes.values():
                 group.create_task(lane.load())
-            group.create_task(asyncio.to_thread(self._open_books))
+            self._opening = asyncio.get_running_loop().run_in_executor(None, self._open_books)
+            group.create_task(_done(self._opening))
             group.create_task(asyncio.to_thread(self._load_router))
 
     def _load_router(self) -> None:
@@ -147,8 +150,15 @@ class Brainwork:
         """After the calls have ended. Idempotent."""
         for lane in self.lanes.values():
             await lane.aclose()
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         if self.writer is not None:
             await asyncio.to_thread(self.writer.close)
+
+
+async def _done(work: asyncio.Future[None]) -> None:
+    """Cancellation: the work goes on."""
+    await asyncio.shield(work)
 
 
 DEFAULT_PROMPT = "You are a voice assistant on the telephone. Answer in one or two short spoken sentences; no lists."
