@@ -1,4 +1,4 @@
-"""Puts the brain of a server together from its settings: the fleet, the router, the books.
+"""Puts the brain of a server together from its settings: the fleet, the router, the expert, the books.
 
 Constructing is cheap and raises ConfigError; loading happens on the lanes and in threads, before the first call.
 """
@@ -8,29 +8,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from voicebot.books import Books
 from voicebot.brain.account import EXPERT, Account, Notebook
 from voicebot.brain.answer import BrainDeps, Router
 from voicebot.brain.confidence import Threshold
+from voicebot.brain.egress import EgressRecord
 from voicebot.brain.expert import Expert
 from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.policy import Limits
-from voicebot.brain.privacy import Verdict
 from voicebot.brain.reply import ReplySettings
 from voicebot.brain.router import load_router
 from voicebot.config import Config, home_dir
 from voicebot.config_brain import MemberConfig
-from voicebot.core.labels import Label, label_named
+from voicebot.core.labels import label_named
 from voicebot.engines.base import LlmEngine, Sampling
 from voicebot.engines.registry import create
 from voicebot.errors import ConfigError
+from voicebot.frontier import Frontier, midnight
 from voicebot.lane import Lane
 from voicebot.ledger.prices import Price, Prices
+from voicebot.ledger.reader import reading
+from voicebot.ledger.rows import EgressRow
 from voicebot.ledger.writer import LedgerWriter, open_ledger
 from voicebot.profiles import Resolved, shipped_model
 
@@ -54,12 +59,15 @@ class Brainwork:
     fleet: Fleet = field(init=False)
     writer: LedgerWriter | None = None
     router: Router | None = None
+    frontier: Frontier = field(init=False)
+    expert: Expert | None = None
     account: Account = field(default_factory=Notebook)
-    _opening: asyncio.Future[None] | None = None
+    _opening: asyncio.Future[tuple[Price | None, float]] | None = None
     """The thread that opens the books: it cannot be cancelled, so `aclose` waits for it."""
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self._members())
+        self.frontier = Frontier(self.config, self.resolved.models_dir)
 
     def _members(self) -> list[Member]:
         given = self.config.fleet
@@ -94,7 +102,7 @@ class Brainwork:
         if url is None or url == self.resolved.engines.llm:
             return self.main
         if url not in self.lanes:
-            self.lanes[url] = Lane(create("llm", url, self.resolved.models_dir))
+            self.lanes[url] = Lane(here(create("llm", url, self.resolved.models_dir)))
         return self.lanes[url]
 
     # ---- life
@@ -106,13 +114,22 @@ class Brainwork:
                 group.create_task(lane.load())
             self._opening = asyncio.get_running_loop().run_in_executor(None, self._open_books)
             group.create_task(_done(self._opening))
+            group.create_task(self.frontier.load())
             group.create_task(asyncio.to_thread(self._load_router))
+        price, spent_usd = self._opening.result()
+        self.expert = self.frontier.open(self._record, price, spent_usd)
+
+    def _record(self, record: EgressRecord) -> bool:
+        """Keep on record what leaves; False if that failed."""
+        assert self.writer is not None
+        return self.writer.write(EgressRow(**asdict(record) | {"label": str(record.label)}))
 
     def _load_router(self) -> None:
         if url := self.config.router.url:
             self.router = load_router(url, shipped_model(ROUTER))
 
-    def _open_books(self) -> None:
+    def _open_books(self) -> tuple[Price | None, float]:
+        """Returns the expert's price and what has been spent today, US dollars."""
         ledger = self.config.ledger
         listed = {
             name: Price(price.input_usd, price.output_usd, price.cached_usd) for name, price in ledger.prices.items()
@@ -123,7 +140,13 @@ class Brainwork:
         self.writer = open_ledger(url, journal, prices, keep_texts=ledger.keep_texts)
         if self.config.frontier.url:
             prices.warm()
-        self.account = Books(self.writer, prices, self._engines())
+        engines = self._engines()
+        self.account = Books(self.writer, prices, engines)
+        if not self.config.frontier.url:
+            return None, 0.0
+        engine, model = engines[EXPERT]
+        with reading(url, journal) as books:
+            return prices.price(model, engine), books.spent_usd(midnight(time.time()))
 
     def _engines(self) -> Mapping[str, tuple[str, str]]:
         """Member -> (engine URL without secrets, model), as price lists know them."""
@@ -132,16 +155,16 @@ class Brainwork:
         urls[EXPERT] = self.config.frontier.url
         return {name: (without_secrets(url), model_of(url)) for name, url in urls.items()}
 
-    def deps(self, expert: Expert | None, label_of: Callable[[str], Verdict] | None) -> BrainDeps:
-        """What the server's calls share. `label_of` None: nothing can leave, so nothing is looked for."""
+    def deps(self) -> BrainDeps:
+        """What the server's calls share."""
         config = self.config
         limits = Limits(config.router.hard_at, config.router.oos_at, config.frontier.acknowledge_ms)
         return BrainDeps(
             self.fleet,
             self.account,
-            label_of or (lambda _text: Verdict(Label.OPEN)),
+            self.frontier.label_of,
             self.router,
-            expert,
+            self.expert,
             limits,
             label_named(config.privacy.default),
         )
@@ -150,18 +173,29 @@ class Brainwork:
         """After the calls have ended. Idempotent."""
         for lane in self.lanes.values():
             await lane.aclose()
+        await self.frontier.aclose()
         if self._opening is not None:
             await asyncio.wait([self._opening])
         if self.writer is not None:
             await asyncio.to_thread(self.writer.close)
 
 
-async def _done(work: asyncio.Future[None]) -> None:
+async def _done(work: asyncio.Future[Any]) -> None:
     """Cancellation: the work goes on."""
     await asyncio.shield(work)
 
 
 DEFAULT_PROMPT = "You are a voice assistant on the telephone. Answer in one or two short spoken sentences; no lists."
+
+
+def here(engine: LlmEngine) -> LlmEngine:
+    """The engine. Raises: ConfigError for one elsewhere: private turns need somebody on this machine to answer."""
+    if engine.locality == "remote":
+        raise ConfigError(
+            f"{engine.name} is not on this machine, and everyone of the fleet hears private turns; set it as "
+            "frontier.url, or reach it on the loopback address (a server or a tunnel of your own)"
+        )
+    return engine
 
 
 def _or_any(least: float | None) -> float:

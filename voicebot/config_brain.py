@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LabelName = Literal["open", "redact", "local_only"]
+
 
 class Section(BaseModel):
     """Frozen, and closed: a key that is not declared is an error."""
@@ -67,15 +69,23 @@ class FrontierConfig(Section):
     usd_per_call: float | None = Field(default=None, ge=0)
     """What one call may cost; None for no limit."""
     usd_per_day: float | None = Field(default=None, ge=0)
+    failures: int = Field(default=3, ge=1)
+    """Failures in a row after which it is left alone,"""
+    rest_s: float = Field(default=30.0, gt=0)
+    """and for how long."""
 
 
 class PrivacyConfig(Section):
     """What may leave this machine. See docs/privacy.md."""
 
-    default: Literal["open", "redact", "local_only"] = "redact"
+    default: LabelName = "redact"
     """The label of a turn in which nothing calls for a stricter one."""
     allow: tuple[str, ...] = ()
     """Hosts that words may be sent to beside the frontier's own."""
+    transports: dict[str, LabelName] = Field(default_factory=dict)
+    """The same by how a call comes in: webrtc, twilio, ... The strictest of all that fit a call holds."""
+    numbers: dict[str, LabelName] = Field(default_factory=dict)
+    """The same by a number that calls or is called: "+15550100", or "+1555*" for all that begin so."""
 
 
 class PriceConfig(Section):

@@ -35,6 +35,8 @@ class Banner:
     engines: dict[str, str]
     """Kind -> the engine's name for people."""
     load_s: float
+    outward: list[str]
+    """What may leave this machine, in sentences."""
 
 
 def create_app(config: Config) -> FastAPI:
@@ -112,7 +114,7 @@ def _banner(server: VoiceServer, listener: socket.socket) -> Banner:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "localhost", "::": "localhost", "127.0.0.1": "localhost"}.get(host, host)
     url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    return Banner(url, server.resolved.profile, server.resolved.reasons, server.models, server.load_s)
+    return Banner(url, server.resolved.profile, server.resolved.reasons, server.models, server.load_s, server.outward)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -11,20 +11,21 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 from aiortc import RTCIceServer
 
-from voicebot.assemble import Brainwork
+from voicebot.assemble import Brainwork, here
 from voicebot.calls import CallRecord, Calls, CallTransport, Slot, new_call_id
 from voicebot.config import Config, trace_dir
 from voicebot.core.settings import TurnSettings
 from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.engines.registry import create
 from voicebot.errors import ConfigError, VoicebotError
+from voicebot.frontier import call_label
 from voicebot.lane import Lane
 from voicebot.metrics import Metrics
 from voicebot.pressure import Pressure
@@ -72,16 +73,24 @@ class VoiceServer:
         return {"profile": self.resolved.profile, "models": self.models, "version": product_version()}
 
     @property
+    def outward(self) -> list[str]:
+        """What may leave this machine, in sentences."""
+        return self._brain.frontier.told()
+
+    @property
     def models(self) -> dict[str, str]:
         """Kind -> the engine's name for people."""
         engines = {"vad": self._vad, "stt": self._stt.engine, "llm": self._llm.engine, "tts": self._tts.engine}
         turn = {"turn": self._turn.engine.name} if self._turn else {}
         return {kind: engine.name for kind, engine in engines.items()} | turn
 
-    async def begin(self, slot: Slot, transport: CallTransport, alias: str = "") -> CallRecord:
-        """Start a call on a negotiated transport."""
+    async def begin(
+        self, slot: Slot, transport: CallTransport, alias: str = "", numbers: Collection[str] = ()
+    ) -> CallRecord:
+        """Start a call on a negotiated transport. `numbers`: those that call and are called, as far as is known."""
         assert self._deps is not None and self._group is not None, "no call is admitted before the engines are loaded"
-        session = Session(new_call_id(), transport, self._deps)
+        label = call_label(self.config.privacy, transport.kind, numbers)
+        session = Session(new_call_id(), transport, self._deps, label)
         session.allow_drafts(not self._pressure.pressed)
         return slot.start(self._group, transport, session, alias)
 
@@ -157,7 +166,7 @@ class VoiceServer:
             vad=self._vad,
             stt=self._stt,
             end_of_turn=self._turn,
-            brain=self._brain.deps(None, None),
+            brain=self._brain.deps(),
             tts=self._tts,
             turn=turn_settings(self.config),
             open_recorder=self._traces.open,
@@ -189,7 +198,7 @@ def _engines(resolved: Resolved) -> tuple[VadEngine, Lane[SttEngine], Lane[LlmEn
     return (
         create("vad", urls.vad, models),
         Lane(create("stt", urls.stt, models)),
-        Lane(create("llm", urls.llm, models)),
+        Lane(here(create("llm", urls.llm, models))),
         Lane(create("tts", urls.tts, models)),
     )
 

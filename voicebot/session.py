@@ -27,6 +27,7 @@ from voicebot.brain.toolbox import Toolbox
 from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
 from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
+from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
 from voicebot.core.turn import TurnMachine
 from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
@@ -74,7 +75,8 @@ class CallDeps:
 class Session:
     """One call; implements `transports.base.CallPort`. Thread: the loop."""
 
-    def __init__(self, call_id: str, transport: Transport, deps: CallDeps) -> None:
+    def __init__(self, call_id: str, transport: Transport, deps: CallDeps, label: Label | None = None) -> None:
+        """`label`: that its turns begin with; None for the server's default."""
         self._call_id = call_id
         self._transport = transport
         self._deps = deps
@@ -113,7 +115,7 @@ class Session:
         self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
         self._replies: dict[int, tuple[Reply, asyncio.Task[None]]] = {}
         self._errands: dict[int, tuple[Errand, asyncio.Task[None]]] = {}
-        self._brain = CallBrain(call_id, deps.brain, self._apply)
+        self._brain = CallBrain(call_id, deps.brain, self._apply, label)
         self._account = deps.brain.account
         self.turns: dict[int, dict[str, Any]] = {}
         """Each turn's latest `turn` event, by number; what the API shows of a call."""
@@ -224,6 +226,7 @@ class Session:
         self._agenda.close()
         self._transport.close(self._reason)
         self._recorder.close(self._reason, dict(self._machine.counts))
+        self._brain.close()
         self._account.call_ended(self._call_id, self._reason, self._brain.privacy.strictest)
         for name, amount in self._machine.counts.items():
             self._deps.metrics.count(name, amount, transport=self._transport.kind)
@@ -313,7 +316,8 @@ class Session:
             case ev.BeginErrand(number, turn, request):
                 errand = Errand(number, turn, request, self._apply)
                 work = self._brain.run_errand(errand, self._machine.history.lines())
-                self._errands[number] = (errand, self._spawn(work, f"errand {number}"))
+                self._errands[number] = (errand, task := self._spawn(work, f"errand {number}"))
+                task.add_done_callback(lambda _task: self._show_cost(turn))
             case ev.DropErrand(number):
                 self._errands.pop(number)[1].cancel()
             case ev.StartPlayout(reply):
@@ -384,3 +388,10 @@ class Session:
         if body["route"]:
             body["route"] |= {"cost_usd": self._account.cost_usd(self._call_id, turn.turn)}
         self.turns[turn.turn] = {key: value for key, value in body.items() if key != "type"}
+
+    def _show_cost(self, number: int) -> None:
+        """A turn has cost more since its account was shown."""
+        turn = self.turns.get(number)
+        if turn is not None and turn["route"] and not self._closed:
+            turn["route"] |= {"cost_usd": self._account.cost_usd(self._call_id, number)}
+            self._transport.send_event({"type": "turn", **turn})

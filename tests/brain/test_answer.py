@@ -109,7 +109,7 @@ class World:
         self.router = ListedRouter()
         member = Member("talker", frozenset({"talk"}), self.lane, threshold=threshold or Threshold(), general=True)
         self.label = label
-        self.expert = Expert("frontier", expert, lambda: state, timeout_s=5.0) if expert else None
+        self.expert = Expert("frontier", expert, lambda _call: state, timeout_s=5.0) if expert else None
         self.deps = BrainDeps(Fleet([member]), self.book, lambda _text: Verdict(self.label), self.router, self.expert)
         self.sink = ListedSink()
 

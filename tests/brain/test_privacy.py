@@ -47,6 +47,15 @@ def test_a_reopened_turn_never_becomes_laxer_and_the_default_is_a_floor() -> Non
     assert call.turn(2, OPEN) is Label.REDACT
 
 
+def test_an_answer_is_as_private_as_the_prompt_that_it_was_drawn_from() -> None:
+    call = CallPrivacy(Label.OPEN)
+    call.turn(1, OPEN)
+    call.answered(1, Label.LOCAL_ONLY)
+    call.answered(1, Label.OPEN)
+    assert (call.label_of(1), call.label_of_answer(1), call.strictest) == (Label.OPEN, *[Label.LOCAL_ONLY] * 2)
+    assert call.label_of_answer(2) is Label.LOCAL_ONLY, "never labelled"
+
+
 def test_private_messages_leave_a_prompt_together_with_the_other_half_of_their_tool_calls() -> None:
     call = ToolCall("c1", "notes", {})
     messages = [

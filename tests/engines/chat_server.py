@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 
 @dataclass
@@ -22,7 +23,13 @@ class ChatServer:
 
     port: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    """The same as they came."""
     authorizations: list[str] = field(default_factory=list)
+    answer: str = "It is ten."
+    """What the model "expert" says,"""
+    delay_s: float = 0.0
+    """and how long it takes to begin."""
     stalled: threading.Event = field(default_factory=threading.Event)
     """Set when a reply has stopped coming."""
     disconnected: threading.Event = field(default_factory=threading.Event)
@@ -77,16 +84,26 @@ def _app(server: ChatServer) -> FastAPI:
     async def complete(request: Request) -> Response:
         body = await request.json()
         server.requests.append(body)
+        server.bodies.append(await request.body())
         server.authorizations.append(request.headers.get("authorization", ""))
         if status := STATUSES.get(body["model"]):
-            return JSONResponse({"error": {"message": "no"}}, status)
+            return JSONResponse({"error": {"message": f"cannot read {body['messages']}"}}, status)
+        if body["model"] == "redirect":
+            return RedirectResponse(f"/v1/chat/completions?to={body['messages'][0]['content']}", 307)
         return StreamingResponse(_stream(server, body["model"]), media_type="text/event-stream")
 
     return app
 
 
 async def _stream(server: ChatServer, model: str) -> AsyncIterator[str]:
-    """`stall-first` never sends a token; `stall-later` stops after the first one."""
+    """`stall-first` never sends a token; `stall-later` stops after the first one; `expert` is told what to say."""
+    if model == "expert":
+        await asyncio.sleep(server.delay_s)
+        for word in re.findall(r"\S+\s*", server.answer):
+            yield _chunk({"content": word})
+        for line in (_chunk({}, "stop"), _USAGE, "data: [DONE]\n\n"):
+            yield line
+        return
     if not model.startswith("stall"):
         for line in REPLIES[model]:
             yield line

@@ -25,7 +25,15 @@ from voicebot.engines.base import (
     TextDelta,
     ToolCall,
 )
-from voicebot.errors import EngineBadOutput, EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable
+from voicebot.engines.remote import Permit, RemoteLlm
+from voicebot.errors import (
+    EgressDenied,
+    EngineBadOutput,
+    EngineError,
+    EngineOverloaded,
+    EngineTimeout,
+    EngineUnavailable,
+)
 
 LLAMA = "llama://tiny.gguf?ctx=1024&threads=1"
 SCRIPTED = "scripted://?reply=It+is+ten+past+four."
@@ -355,6 +363,47 @@ def test_openai_is_unavailable_where_nobody_listens_or_a_remote_has_no_key(monke
     monkeypatch.delenv("SOME_KEY", raising=False)
     with pytest.raises(EngineUnavailable, match="SOME_KEY"):
         registry.create("llm", "openai://api.example.com/v1?model=x&key_env=SOME_KEY").load()
+
+
+def test_openai_sends_the_very_bytes_that_were_permitted_and_only_with_a_permit(
+    monkeypatch: pytest.MonkeyPatch, server: ChatServer
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    engine = registry.create("llm", server.url("text", locality="remote"))
+    assert isinstance(engine, RemoteLlm)
+    assert (engine.locality, engine.destination) == ("remote", f"127.0.0.1:{server.port}")
+    engine.load()
+    asked = len(server.bodies)
+    with pytest.raises(EgressDenied):
+        next(engine.generate(HELLO, NEVER))
+    permit = Permit(engine.body(LlmRequest([Message("user", "caf\u00e9 \ud800")], TOOLS)))
+    assert text_of(list(engine.send(permit, NEVER))) == "It is ten"
+    assert server.bodies[asked:] == [permit.body]
+    with pytest.raises(EgressDenied):
+        next(engine.send(permit, NEVER))
+    engine.close()
+
+
+def test_openai_names_its_destination_with_the_port() -> None:
+    for target, destination in {
+        "api.example.com": "api.example.com:443",
+        "api.example.com:8443": "api.example.com:8443",
+        "api.example.com/v1?tls=false": "api.example.com:80",
+        "[2001:db8::1]:9/v1": "[2001:db8::1]:9",
+    }.items():
+        engine = registry.create("llm", f"openai://{target}{'&' if '?' in target else '?'}model=x")
+        assert isinstance(engine, RemoteLlm) and engine.destination == destination
+
+
+@pytest.mark.parametrize("model", ["redirect", "status-400"])
+def test_openai_follows_no_redirect_and_repeats_nothing_that_a_server_says(
+    model: str, garage: Garage, server: ChatServer
+) -> None:
+    asked = len(server.bodies)
+    with pytest.raises(EngineError) as raised:
+        list(garage.loaded("llm", server.url(model)).generate(HELLO, NEVER))
+    assert len(server.bodies) == asked + 1
+    assert "hello there" not in str(raised.value)
 
 
 def test_openai_takes_its_key_from_the_environment(monkeypatch: pytest.MonkeyPatch, server: ChatServer) -> None:

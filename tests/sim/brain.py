@@ -86,5 +86,5 @@ def sim_brain(rng: Random, llm: LaneLike[LlmEngine], account: Account | None = N
     router: Router = SimRouter(seed, rng.choice((0.0, 0.3, 0.8)))
     threshold = Threshold(min_logprob=rng.choice((-1.0, -1e9)))
     member = Member("talker", frozenset({"talk"}), llm, threshold=threshold, general=True)
-    frontier = Expert("frontier", expert, lambda: "ready", timeout_s=rng.choice((2.0, 8.0)))
+    frontier = Expert("frontier", expert, lambda _call: "ready", timeout_s=rng.choice((2.0, 8.0)))
     return SimBrain(expert, BrainDeps(Fleet([member]), account or Notebook(), label_of, router, frontier))

@@ -79,7 +79,7 @@ class Script(World):
         if self._ask is None:
             return None
         member = Member("talker", frozenset({"talk"}), self.llm, general=True)
-        expert = Expert("frontier", self._ask, lambda: "ready", timeout_s=8.0)
+        expert = Expert("frontier", self._ask, lambda _call: "ready", timeout_s=8.0)
         return BrainDeps(Fleet([member]), Notebook(), lambda _: Verdict(Label.OPEN), WhyRouter(), expert)
 
     def _settings(self) -> TurnSettings:

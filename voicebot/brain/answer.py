@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from voicebot.brain.account import EXPERT, Account, Decision, Notebook, Outcome, Tried
 from voicebot.brain.expert import Errand, Expert
 from voicebot.brain.fleet import Fleet, Member
-from voicebot.brain.policy import DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
+from voicebot.brain.policy import BUDGET_NOTICE, DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
 from voicebot.brain.privacy import CallPrivacy, Verdict, prompt_label, without_private
 from voicebot.brain.reply import Attempt, Rejected, Reply, ReplySettings, message
 from voicebot.core.events import ErrandWanted, Event, ReplyBegan
@@ -74,12 +74,20 @@ def brain_of_one(llm: LaneLike[LlmEngine], settings: ReplySettings, account: Acc
 class CallBrain:
     """One call's. Thread: the loop."""
 
-    def __init__(self, call: str, deps: BrainDeps, report: Callable[[Event], None]) -> None:
+    def __init__(
+        self, call: str, deps: BrainDeps, report: Callable[[Event], None], default_label: Label | None = None
+    ) -> None:
+        """`default_label`: of this call's turns; None for the server's."""
         self._call = call
         self._deps = deps
         self._report = report
         self._clock = asyncio.get_running_loop().time
-        self.privacy = CallPrivacy(deps.default_label)
+        self.privacy = CallPrivacy(deps.default_label if default_label is None else default_label)
+
+    def close(self) -> None:
+        """The call is over: whoever kept something for it forgets it."""
+        if self._deps.expert is not None:
+            self._deps.expert.end_call(self._call)
 
     # ---- a turn
 
@@ -87,8 +95,8 @@ class CallBrain:
         """Write the reply to a turn. Raises: EngineError, if nobody could answer."""
         label = self.privacy.turn(turn, self._deps.label_of(text))
         talk = self._talk(lines, text, label)
-        decision, plan = self._plan(turn, text, lines, prompt_label(talk))
-        self._report(ReplyBegan(reply.number, "", _shown(decision, plan)))
+        decision, plan = self._plan(turn, text, lines, talk)
+        self._report(ReplyBegan(reply.number, "", _shown(decision, plan, label)))
         self._deps.account.decided(decision)
         match plan.kind:
             case "errand":
@@ -100,11 +108,13 @@ class CallBrain:
 
     def _talk(self, lines: Sequence[Line], text: str, label: Label) -> list[Message]:
         """The talk so far and the caller's words, each message with the label of its turn."""
-        history = [message(line, self.privacy.label_of(line.turn)) for line in lines]
+        of_caller, of_bot = self.privacy.label_of, self.privacy.label_of_answer
+        history = [message(line, (of_caller if line.role == "user" else of_bot)(line.turn)) for line in lines]
         return [*history, Message("user", text, label=label)]
 
-    def _plan(self, turn: int, text: str, lines: Sequence[Line], label: Label) -> tuple[Decision, Plan]:
-        deps = self._deps
+    def _plan(self, turn: int, text: str, lines: Sequence[Line], talk: list[Message]) -> tuple[Decision, Plan]:
+        """The decision's label is that of all the talk; the expert's part in it depends on what would be sent."""
+        deps, label = self._deps, prompt_label(talk)
         facts = deps.fleet.facts(self._clock())
         if deps.router is None:
             general = next(one.name for one in facts if one.general)
@@ -112,9 +122,10 @@ class CallBrain:
             return Decision(self._call, turn, "", math.nan, math.nan, math.nan, label, plan.reason), plan
         context = [line.text for line in lines[-CONTEXT_LINES:] if line.text]
         route = deps.router.route(text, context)
-        state = deps.expert.state() if deps.expert is not None else "none"
-        expected_ms = deps.expert.expected_ms if deps.expert is not None else None
-        situation = Situation(route.task, route.hard, route.oos, label, state, expected_ms)
+        situation = Situation(route.task, route.hard, route.oos, prompt_label(_outgoing(talk)), "none")
+        if (expert := deps.expert) is not None:
+            state, expected_ms = expert.state(self._call), expert.expected_ms
+            situation = replace(situation, expert=state, expected_ms=expected_ms, remote=expert.remote)
         plan = decide(situation, facts, deps.limits)
         decision = Decision(self._call, turn, route.task, route.hard, route.oos, route.confidence, label, plan.reason)
         return decision, plan
@@ -142,6 +153,7 @@ class CallBrain:
     async def _attempt(self, reply: Reply, turn: int, member: Member, talk: list[Message], *, gated: bool) -> None:
         """One member's answer, booked whatever becomes of it. Raises: Rejected, EngineError."""
         label = prompt_label(talk)
+        self.privacy.answered(turn, label)
         threshold = member.threshold
         attempt = Attempt(member.lane.engine.name)
         outcome: Outcome = "cancelled"
@@ -190,7 +202,7 @@ class CallBrain:
         """The expert's clauses, booked whatever becomes of it."""
         expert = self._deps.expert
         assert expert is not None
-        request = expert.request(without_private(talk[:-1]) + talk[-1:], text, self._call)
+        request = expert.request(_outgoing(talk) if expert.remote else talk, text, self._call)
         attempt = Attempt(expert.name)
         outcome: Outcome = "cancelled"
         reason = ""
@@ -215,6 +227,7 @@ class CallBrain:
         talk = self._talk(before, errand.question, self.privacy.label_of(errand.turn))
 
         async def instead(error: Exception) -> str:
+            self.privacy.answered(errand.turn, prompt_label(talk))
             return f"{notice_of(error)} {await self._local_words(talk)}".strip()
 
         await errand.run(self._asked(errand.turn, errand.question, talk), instead)
@@ -232,10 +245,15 @@ class CallBrain:
             return ""
 
 
+def _outgoing(talk: list[Message]) -> list[Message]:
+    """What of the talk an expert elsewhere is asked with: the caller's words, and what was not private before them."""
+    return [*without_private(talk[:-1]), talk[-1]]
+
+
 def notice_of(error: Exception) -> str:
     """Why there is no better answer, in words for the caller."""
     if isinstance(error, EgressDenied):
-        return PRIVATE_NOTICE
+        return {"budget": BUDGET_NOTICE, "record": DOWN_NOTICE}.get(error.reason, PRIVATE_NOTICE)
     return LATE_NOTICE if isinstance(error, EngineTimeout) else DOWN_NOTICE
 
 
@@ -259,8 +277,8 @@ def introduction(question: str) -> str:
     return f"About your question, {question.strip().rstrip('?.! ')}:"
 
 
-def _shown(decision: Decision, plan: Plan) -> dict[str, Any]:
-    """For the page and the trace: numbers and our own words."""
+def _shown(decision: Decision, plan: Plan, label: Label) -> dict[str, Any]:
+    """For the page and the trace: numbers and our own words. `label`: of the caller's words."""
     known = {key: value for key, value in asdict(decision).items() if value == value and value != ""}
     known = {key: round(value, 3) if isinstance(value, float) else value for key, value in known.items()}
-    return {**known, "label": str(decision.label), "kind": plan.kind, "members": list(plan.members)}
+    return {**known, "label": str(label), "kind": plan.kind, "members": list(plan.members)}

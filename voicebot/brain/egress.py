@@ -152,6 +152,11 @@ class Egress:
         self._rng = rng or Random()
         self._redactors: dict[str, Redactor] = {}
 
+    @property
+    def remote(self) -> bool:
+        """Whether words leave this machine on their way to the model."""
+        return self._remote is not None
+
     def state(self, call: str) -> ExpertState:
         """Whether it may be asked now, labels apart."""
         if self._breaker.state(self._now()) == "open":

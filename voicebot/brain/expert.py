@@ -45,11 +45,13 @@ class Ask(Protocol):
 
 @dataclass(slots=True)
 class Expert:
-    """One per server. `state` says whether it may be asked now; `timeout_s`: to the first words, and between them."""
+    """One per server. `state`: whether this call may ask it now; `timeout_s`: to the first words, and between them."""
 
     name: str
     ask: Ask
-    state: Callable[[], ExpertState]
+    state: Callable[[str], ExpertState]
+    end_call: Callable[[str], None] = lambda _call: None
+    """Told when a call is over, so that what was kept for it is forgotten."""
     remote: bool = True
     timeout_s: float = 20.0
     max_tokens: int = 300

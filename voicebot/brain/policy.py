@@ -5,7 +5,7 @@
     easy, owned by a member         any                                     the member; if it is rejected, the expert
     hard or nobody's                may be asked, answer expected soon      the expert, in place
     hard or nobody's                may be asked, answer takes a while      acknowledge, expert in the background
-    hard or nobody's                forbidden by privacy                    the best member here, after saying so
+    hard or nobody's                elsewhere, and the prompt is private    the best member here, after saying so
     hard or nobody's                over budget, or down                    the best member here, after saying so
     hard or nobody's                none is set                             the best member here
 
@@ -51,7 +51,8 @@ class Situation:
     """One turn, as the router and the rest of the server see it.
 
     `task`: the router's; `hard` and `oos`: probabilities 0..1 that it is too much for a small model, and nobody's task;
-    `label`: the strictest of the whole prompt; `expected_ms`: the expert's usual time to its first words.
+    `label`: the strictest of the whole prompt; `expected_ms`: the expert's usual time to its first words; `remote`:
+    whether words leave this machine to reach the expert.
     """
 
     task: str
@@ -60,6 +61,12 @@ class Situation:
     label: Label
     expert: ExpertState
     expected_ms: float | None = None
+    remote: bool = True
+
+    @property
+    def forbidden(self) -> bool:
+        """Privacy keeps this turn from the expert."""
+        return self.remote and self.label is Label.LOCAL_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ def decide(situation: Situation, members: Sequence[MemberFacts], limits: Limits,
     """The plan for a turn. Raises: ValueError, if there is no general member, which a fleet always has."""
     here = _in_order(situation.task, members)
     why_hard = _why_hard(situation, limits, members)
-    expert_allowed = situation.expert == "ready" and situation.label is not Label.LOCAL_ONLY
+    expert_allowed = situation.expert == "ready" and not situation.forbidden
     if not why_hard:
         return Plan("member", here, f"{situation.task}: {here[0]} owns it", escalate=expert_allowed, shadow=shadow)
     if expert_allowed:
@@ -95,7 +102,7 @@ def decide(situation: Situation, members: Sequence[MemberFacts], limits: Limits,
         return Plan("errand" if slow else "expert", here, f"{why_hard}: the expert, {how}", shadow=shadow)
     if situation.expert == "none":
         return Plan("member", here, f"{why_hard}: no expert is set, so {here[0]}", shadow=shadow)
-    if situation.label is Label.LOCAL_ONLY:
+    if situation.forbidden:
         return Plan("member", here, f"{why_hard}: private, so {here[0]}", notice=PRIVATE_NOTICE)
     notice = BUDGET_NOTICE if situation.expert == "over budget" else DOWN_NOTICE
     return Plan("member", here, f"{why_hard}: the expert is {situation.expert}, so {here[0]}", notice=notice)

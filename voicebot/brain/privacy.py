@@ -41,6 +41,8 @@ class CallPrivacy:
         self.held = False
         """The caller asked that nothing leaves, and has not taken it back."""
         self._labels: dict[int, Label] = {}
+        self._answers: dict[int, Label] = {}
+        """Of the prompts that answers were drawn from, by the turn answered: rule 3."""
 
     def turn(self, turn: int, verdict: Verdict) -> Label:
         """Label a turn by its words. Asked again (a reopened turn has new words), it never becomes laxer."""
@@ -56,16 +58,30 @@ class CallPrivacy:
     @property
     def strictest(self) -> Label:
         """Of the whole call so far."""
-        return strictest([self.default, *self._labels.values()])
+        return strictest([self.default, *self._labels.values(), *self._answers.values()])
 
     def label_of(self, turn: int) -> Label:
         """A turn's label; LOCAL_ONLY for one that was never labelled."""
         return self._labels.get(turn, Label.LOCAL_ONLY)
 
+    def answered(self, turn: int, prompt: Label) -> None:
+        """A turn is being answered from a prompt with this label."""
+        self._answers[turn] = strictest([prompt, self._answers.get(turn, Label.OPEN)])
+
+    def label_of_answer(self, turn: int) -> Label:
+        """Of what the bot said and did in a turn."""
+        return strictest([self.label_of(turn), self._answers.get(turn, Label.OPEN)])
+
     def _hold_the_turn_before(self, turn: int) -> None:
         before = max((known for known in self._labels if known < turn), default=None)
         if before is not None:
             self._labels[before] = Label.LOCAL_ONLY
+
+
+def asked_for(text: str) -> Verdict:
+    """What the caller asked for in so many words, where nothing else is looked for because nothing can leave."""
+    request = request_in(text)
+    return Verdict(Label.LOCAL_ONLY, ("asked",), request) if request == "hold" else Verdict(Label.OPEN, (), request)
 
 
 def prompt_label(messages: Iterable[Message]) -> Label:

@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 from rich.console import Console
 
+from voicebot.brain.detector import Detector
 from voicebot.config import Config
 from voicebot.core.audio import SPEECH_RATE_HZ, WINDOW_SAMPLES, Pcm, resampler
 from voicebot.engines.base import (
@@ -35,6 +36,7 @@ from voicebot.engines.base import (
 )
 from voicebot.engines.registry import create, parse
 from voicebot.errors import ConfigError, EngineBadOutput, VoicebotError
+from voicebot.frontier import Frontier
 from voicebot.machine import nvidia_gpus, this_machine, total_memory_mb
 from voicebot.profiles import Resolved, resolve_profile
 from voicebot.server import bind
@@ -92,6 +94,7 @@ def examine(config: Config) -> Report:
     report.engines = {kind: url for kind in KINDS if (url := getattr(resolved.engines, kind, None))}
     report.checks.append(_profile(resolved))
     report.checks += [_model(kind, url, resolved.models_dir) for kind, url in report.engines.items()]
+    report.checks.append(_privacy(config, resolved))
     report.checks.append(_self_test(resolved, report.self_test))
     return report
 
@@ -180,6 +183,19 @@ def _model(kind: str, url: str, models_dir: Path) -> Check:
     if target == Path() or not target.exists():
         return Check(name, "ok", url)
     return Check(name, "ok", f"{url} ({_size(target) / 1e6:.1f} MB)")
+
+
+def _privacy(config: Config, resolved: Resolved) -> Check:
+    """Whether words may leave, and what would keep them from it unasked."""
+    try:
+        frontier = Frontier(config, resolved.models_dir)
+    except ConfigError as error:
+        return Check("privacy", "failed", str(error), "set frontier.url to another URL")
+    frontier.detector = Detector() if frontier.remote is not None else None
+    detail = "; ".join(frontier.told())
+    if frontier.detector is not None and frontier.detector.problem:
+        return Check("privacy", "warning", detail, "the frontier will never be asked; mend what the line above names")
+    return Check("privacy", "ok", detail)
 
 
 def _size(path: Path) -> int:

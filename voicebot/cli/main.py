@@ -113,6 +113,7 @@ def serve(config: Config) -> None:
         console.print(f"  profile {banner.profile}", *banner.reasons, sep="\n    ", markup=False, soft_wrap=True)
         for kind, name in banner.engines.items():
             console.print(f"  {kind:<4}  {name}", markup=False, soft_wrap=True)
+        console.print("  privacy", *banner.outward, sep="\n    ", markup=False, soft_wrap=True)
 
     console.print("loading the models ...")
     run_server(config, announce)

@@ -2,7 +2,7 @@
 
 Each lane thread has an event loop and an async client of its own. That is what makes a cancel prompt: a blocking read
 cannot be interrupted from outside, but a task can be cancelled while no token arrives, and its connection is closed.
-Nothing is retried here: retrying is the caller's policy.
+Nothing is retried here, and no redirect is followed: retrying is the caller's policy, and words go to one host only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ipaddress
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -44,12 +45,15 @@ NO_KEY = "none"
 
 
 class OpenAiLlm:
-    """`openai://host[:port]/v1?model=...`. Remote, unless the host is this machine's loopback."""
+    """`openai://host[:port]/v1?model=...`. Remote, unless the host is this machine's loopback; a `RemoteDriver`."""
 
     class Options(DriverOptions):
         model: str = Field(min_length=1)
         key_env: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_]\w*$")
         """The environment variable that holds the API key."""
+        locality: Literal["", "remote"] = ""
+        """"remote" guards a loopback address as if it were elsewhere: a tunnel or a proxy listens there. There is no
+        "local": a host elsewhere cannot be declared to be here."""
         tls: bool | None = None
         """Whether to speak https; by default yes, but not to the loopback."""
         connect_s: float = Field(5.0, gt=0)
@@ -68,14 +72,17 @@ class OpenAiLlm:
         self._options = options
         self.max_concurrency = options.max_concurrency
         try:
-            host = urlsplit(f"//{spec.target}").hostname
+            parts = urlsplit(f"//{spec.target}")
+            host, port = parts.hostname, parts.port
         except ValueError as error:
             raise ConfigError(f"{spec.url}: {error}") from error
         if not host:
             raise ConfigError(f"{spec.url}: no host; write openai://host[:port]/v1?model=NAME")
-        self.locality: Locality = "local" if _is_loopback(host) else "remote"
-        tls = options.tls if options.tls is not None else self.locality == "remote"
+        here = _is_loopback(host)
+        self.locality: Locality = "local" if here and options.locality != "remote" else "remote"
+        tls = not here if options.tls is None else options.tls
         self._base_url = f"{'https' if tls else 'http'}://{spec.target}"
+        self.destination = f"{f'[{host}]' if ':' in host else host}:{port or (443 if tls else 80)}"
         newer = host == "openai.com" or host.endswith(".openai.com")
         self._limit_field = options.limit_field or ("max_completion_tokens" if newer else "max_tokens")
         self._key: str | None = None
@@ -109,10 +116,14 @@ class OpenAiLlm:
 
     def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
         """Cancellation: within `POLL_S`, also while nothing arrives; the connection is closed."""
+        return self.send(self.body(request), cancel)
+
+    def send(self, body: bytes, cancel: Cancel) -> Iterator[LlmChunk]:
+        """Stream the reply to a body, which goes out byte for byte. Cancellation: as `generate`."""
         client = self._client()
         reply = _Reply(self.name)
         try:
-            chunks = client.stream(self._body(request), cancel, self._options)
+            chunks = client.stream(body, cancel, self._options)
             for chunk in chunks:
                 yield from reply.take(chunk)
         except EngineError:
@@ -126,12 +137,21 @@ class OpenAiLlm:
         """This thread's own."""
         client: _Client | None = getattr(self._thread, "client", None)
         if client is None:
-            client = self._thread.client = _Client(self._base_url, self._key or NO_KEY, self._options.connect_s)
+            trust_env = self.locality == "remote"
+            client = _Client(self._base_url, self._key or NO_KEY, self._options.connect_s, trust_env)
+            self._thread.client = client
             with self._lock:
                 self._clients.append(client)
         return client
 
-    def _body(self, request: LlmRequest) -> dict[str, Any]:
+    def body(self, request: LlmRequest) -> bytes:
+        """Raises: EngineBadOutput for a request that JSON cannot hold."""
+        try:
+            return json.dumps(self._fields(request), ensure_ascii=False, separators=(",", ":")).encode()
+        except (TypeError, ValueError) as error:
+            raise EngineBadOutput(f"{self.name}: the request cannot be written: {type(error).__name__}") from None
+
+    def _fields(self, request: LlmRequest) -> dict[str, Any]:
         sampling = request.sampling
         body: dict[str, Any] = {
             "model": self._options.model,
@@ -155,15 +175,17 @@ class OpenAiLlm:
 class _Client:
     """An event loop and an async client that belong to one thread; connections are kept between requests."""
 
-    def __init__(self, base_url: str, key: str, connect_s: float) -> None:
-        from openai import AsyncOpenAI, Timeout
+    def __init__(self, base_url: str, key: str, connect_s: float, trust_env: bool) -> None:
+        """`trust_env`: take proxies from the environment; never to this machine itself."""
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         self._loop = asyncio.new_event_loop()
+        http = DefaultAsyncHttpxClient(follow_redirects=False, trust_env=trust_env)
         self._api: AsyncOpenAI = AsyncOpenAI(
-            base_url=base_url, api_key=key, max_retries=0, timeout=Timeout(None, connect=connect_s)
+            base_url=base_url, api_key=key, max_retries=0, timeout=Timeout(None, connect=connect_s), http_client=http
         )
 
-    def stream(self, body: dict[str, Any], cancel: Cancel, options: OpenAiLlm.Options) -> Iterator[Any]:
+    def stream(self, body: bytes, cancel: Cancel, options: OpenAiLlm.Options) -> Iterator[Any]:
         """The reply's chunks. Ends early when cancelled. Raises: EngineTimeout.
 
         The loop resolves names on a thread; it has one for the length of the request only, so that none is left.
@@ -175,10 +197,10 @@ class _Client:
         finally:
             resolver.shutdown(wait=False, cancel_futures=True)
 
-    def _stream(self, body: dict[str, Any], cancel: Cancel, options: OpenAiLlm.Options) -> Iterator[Any]:
+    def _stream(self, body: bytes, cancel: Cancel, options: OpenAiLlm.Options) -> Iterator[Any]:
         started = time.monotonic()
         first_by, all_by = started + options.first_token_s, started + options.total_s
-        response = self._await(self._api.chat.completions.create(**body), cancel, min(first_by, all_by))
+        response = self._await(self._post(body), cancel, min(first_by, all_by))
         if response is None:
             return
         chunks: AsyncIterator[Any] = aiter(response)
@@ -190,6 +212,19 @@ class _Client:
                 yield chunk
         finally:
             self._loop.run_until_complete(response.close())
+
+    async def _post(self, body: bytes) -> Any:
+        """The SDK's own request, but of a body that is written already: what was permitted is what is sent."""
+        from openai import AsyncStream
+        from openai.types.chat import ChatCompletionChunk
+
+        return await self._api.post(
+            "/chat/completions",
+            cast_to=ChatCompletionChunk,
+            content=body,
+            stream=True,
+            stream_cls=AsyncStream[ChatCompletionChunk],
+        )
 
     def close(self) -> None:
         """Idempotent."""
@@ -275,10 +310,10 @@ class _Reply:
 
 
 def translate(model: str, error: Exception) -> EngineError:
-    """A foreign exception as ours. Messages of the server are cut short and come without the request."""
+    """A foreign exception as ours. What the server says is left out: it may repeat the prompt."""
     import openai
 
-    said = f"{model}: {type(error).__name__}: {str(error)[:200]}"
+    said = f"{model}: {_kind(error)}"
     if isinstance(error, openai.APITimeoutError):
         return EngineTimeout(f"{said}; the server could not be reached in time, check the URL or raise connect_s")
     if isinstance(error, openai.RateLimitError):
@@ -288,8 +323,20 @@ def translate(model: str, error: Exception) -> EngineError:
     if isinstance(error, (openai.NotFoundError, openai.InternalServerError, openai.APIConnectionError)):
         return EngineUnavailable(f"{said}; check the URL, the model's name and that the server is up")
     if isinstance(error, (openai.APIError, ValueError)):
-        return EngineBadOutput(said)
+        return EngineBadOutput(f"{said}; the server does not speak as OpenAI's do, or refuses this request")
     return EngineUnavailable(f"{said}; the connection broke in the middle of the reply")
+
+
+_CODE = re.compile(r"[\w.-]{1,60}")
+
+
+def _kind(error: Exception) -> str:
+    """An error's class, HTTP status and code: what tells it apart without a word of anybody's."""
+    status, code = getattr(error, "status_code", None), getattr(error, "code", None)
+    known = [f"HTTP {status}"] if status else []
+    known += [code] if isinstance(code, str) and _CODE.fullmatch(code) else []
+    cause = [type(error.__cause__).__name__] if error.__cause__ is not None else []
+    return f"{type(error).__name__} ({', '.join(known or cause)})" if known or cause else type(error).__name__
 
 
 def _is_loopback(host: str) -> bool:
