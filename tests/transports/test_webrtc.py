@@ -13,24 +13,39 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtp import RtpPacket, is_rtcp
 from av import AudioFrame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import virtual_time
 from tests.transports.fakes import FakePort
+from voicebot.core.audio import Pcm
 from voicebot.errors import ProtocolError
-from voicebot.transports.jitter import SampleClock
+from voicebot.transports.opus import CLOCK_HZ, OpusEncoder
 from voicebot.transports.webrtc import WebRtcTransport
-from voicebot.transports.webrtc_media import FRAME_SAMPLES, RATE_HZ, mono
-from voicebot.transports.webrtc_offer import check_offer
+from voicebot.transports.webrtc_media import FRAME_SAMPLES, RATE_HZ
+from voicebot.transports.webrtc_offer import ask_for_speech, check_offer
+from voicebot.transports.webrtc_receive import Reception, tap
 
-TONE = (8000 * np.sin(2 * np.pi * 450 * np.arange(RATE_HZ) / RATE_HZ)).astype(np.int16)
+PEER_FRAME = CLOCK_HZ // 50
+"""The other peer is aiortc as it is: 48 kHz, its own jitter buffer, its own stereo encoder."""
+
+
+def tone(rate_hz: int) -> np.ndarray:
+    return (8000 * np.sin(2 * np.pi * 450 * np.arange(rate_hz) / rate_hz)).astype(np.int16)
+
+
+TONE = tone(RATE_HZ)
+PEER_TONE = tone(CLOCK_HZ)
 UFRAG = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n"
 FINGERPRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup:actpass\r\n"
 AUDIO = (
@@ -49,17 +64,19 @@ class Microphone(MediaStreamTrack):
     def __init__(self, skip: range = range(0)) -> None:
         super().__init__()
         self._skip = skip
-        self._frame = 0
+        self.sent_s: list[float] = []
+        self.frame = 0
         self._start = asyncio.get_running_loop().time()
 
     async def recv(self) -> AudioFrame:
         loop = asyncio.get_running_loop()
-        while self._frame in self._skip:
-            self._frame += 1
-        await asyncio.sleep(max(0.0, self._start + self._frame * 0.02 - loop.time()))
-        frame = AudioFrame.from_ndarray(TONE[None, :FRAME_SAMPLES], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, self._frame * FRAME_SAMPLES, Fraction(1, RATE_HZ)
-        self._frame += 1
+        while self.frame in self._skip:
+            self.frame += 1
+        await asyncio.sleep(max(0.0, self._start + self.frame * 0.02 - loop.time()))
+        self.sent_s.append(loop.time())
+        frame = AudioFrame.from_ndarray(PEER_TONE[None, :PEER_FRAME], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = CLOCK_HZ, self.frame * PEER_FRAME, Fraction(1, CLOCK_HZ)
+        self.frame += 1
         return frame
 
 
@@ -81,7 +98,7 @@ class Browser:
                 frame = await track.recv()
                 assert isinstance(frame, AudioFrame) and frame.pts is not None
                 self.stamps.append(frame.pts)
-                self.heard.append(mono(frame))
+                self.heard.append(frame.to_ndarray()[0, ::2])
         except MediaStreamError:
             pass
 
@@ -93,7 +110,9 @@ async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
 
 
 @asynccontextmanager
-async def talking(microphone: Microphone | None = None, sends: bool = True) -> AsyncIterator[Browser]:
+async def talking(
+    microphone: Microphone | None = None, sends: bool = True, port: FakePort | None = None
+) -> AsyncIterator[Browser]:
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     if sends:
         connection.addTrack(microphone or Microphone())
@@ -102,7 +121,7 @@ async def talking(microphone: Microphone | None = None, sends: bool = True) -> A
     channel = connection.createDataChannel("events")
     await connection.setLocalDescription(await connection.createOffer())
     transport = await WebRtcTransport.answer(connection.localDescription.sdp)
-    browser = Browser(connection, transport, FakePort())
+    browser = Browser(connection, transport, port or FakePort())
     browser.channel = channel
     channel.on("message", lambda text: browser.messages.append(json.loads(text)))
     async with asyncio.TaskGroup() as group:
@@ -153,7 +172,7 @@ def test_the_bots_voice_arrives_and_its_clock_is_steady() -> None:
         async with talking() as browser:
             browser.port.play(TONE)
             await until(lambda: sum(np.abs(pcm).max() > 4000 for pcm in browser.heard) >= 40)
-            assert set(np.diff(browser.stamps)) == {FRAME_SAMPLES}
+            assert set(np.diff(browser.stamps)) == {PEER_FRAME}
 
     run(main)
 
@@ -173,12 +192,84 @@ def test_sent_frames_count_as_unplayed_for_the_far_ends_delay_and_cannot_be_call
 
 
 @pytest.mark.realtime
-def test_lost_packets_become_silence_so_that_the_callers_clock_goes_on() -> None:
+def test_frames_that_are_skipped_are_made_up_so_that_the_callers_clock_goes_on() -> None:
     async def main() -> None:
-        microphone = Microphone(skip=range(20, 25))
+        microphone = Microphone(skip=range(20, 40))
         async with talking(microphone) as browser:
-            await until(lambda: len(browser.port.heard_speech()) >= 40 * 320)
-            assert browser.transport.lost_samples == 5 * FRAME_SAMPLES
+            await until(lambda: microphone.frame > 60)
+            assert microphone.frame - len(browser.port.heard_speech()) / 320 < 10
+
+    run(main)
+
+
+class Lossy:
+    """Drops a share of one peer's voice packets on their way to the network."""
+
+    def __init__(self, connection: RTCPeerConnection, seed: int) -> None:
+        self.share = 0.0
+        self.dropped = 0
+        self._random = Random(seed)
+        ice: Any = connection.getSenders()[0].transport.transport
+        self._send = ice._send
+        ice._send = self.send
+
+    async def send(self, data: bytes) -> None:
+        is_voice = 128 <= data[0] < 192 and not is_rtcp(data)
+        if is_voice and self._random.random() < self.share:
+            self.dropped += 1
+        else:
+            await self._send(data)
+
+
+class TimedPort(FakePort):
+    """Knows when each 20 ms of speech came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came_s: list[float] = []
+        self._samples = 0
+
+    def push_audio(self, pcm: Pcm) -> None:
+        super().push_audio(pcm)
+        self._samples += len(pcm)
+        self.came_s += [asyncio.get_running_loop().time()] * (self._samples // 320 - len(self.came_s))
+
+
+@pytest.mark.realtime
+def test_loss_delays_the_callers_voice_by_no_more_than_60_ms_and_soon_not_at_all() -> None:
+    """aiortc alone: 80 ms always, 280 ms for the rest of the call after one lost packet."""
+
+    async def main() -> None:
+        microphone, port = Microphone(), TimedPort()
+        async with talking(microphone, port=port) as browser:
+            lossy = Lossy(browser.connection, seed=3)
+            await until(lambda: len(port.came_s) > 20)
+            lossy.share = 0.03
+            await until(lambda: len(port.came_s) > 270, timeout_s=10)
+            lossy.share = 0.0
+            await until(lambda: len(port.came_s) > 350)
+            delays = [came - sent for came, sent in zip(port.came_s, microphone.sent_s, strict=False)]
+            assert lossy.dropped >= 3
+            assert browser.transport.lost_samples == lossy.dropped * PEER_FRAME
+            assert np.quantile(delays[20:270], 0.95) < 0.06
+            assert np.median(delays[290:]) < 0.03
+
+    run(main)
+
+
+def test_the_thing_in_aiortc_that_we_stand_in_for_is_still_there() -> None:
+    """Fails on a release of aiortc that keeps packets elsewhere: then see `webrtc_receive.tap`."""
+
+    async def main() -> None:
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        receiver = connection.addTransceiver("audio").receiver
+        taken: list[RtpPacket] = []
+        tap(receiver, taken.append)
+        receiver._RTCRtpReceiver__codecs[111] = RTCRtpCodecParameters("audio/opus", 48_000, 2, 111)
+        packet = RtpPacket(payload_type=111, sequence_number=7, timestamp=960, ssrc=5, payload=b"voice")
+        await receiver._handle_rtp_packet(packet, arrival_time_ms=0)
+        assert taken == [packet]
+        await connection.close()
 
     run(main)
 
@@ -351,6 +442,34 @@ def test_an_altered_offer_raises_nothing_but_a_protocol_error(data: st.DataObjec
     asyncio.run(main())
 
 
-def test_the_clock_of_stamps_in_48_khz_samples_fills_a_hole_of_one_frame() -> None:
-    clock = SampleClock(RATE_HZ)
-    assert [clock.gap(stamp, 960, 240) for stamp in (0, 960, 2880)] == [0, 0, 960]
+def test_the_answer_asks_for_one_channel_of_speech_with_copies_against_loss_and_is_else_unchanged() -> None:
+    asked = ask_for_speech(OFFER.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", ""))
+    (line,) = (line for line in asked.splitlines() if line.startswith("a=fmtp:"))
+    number, _, parameters = line.removeprefix("a=fmtp:").partition(" ")
+    assert number == "111"
+    assert {"useinbandfec=1", "stereo=0", "usedtx=0", "maxaveragebitrate=32000"} <= set(parameters.split(";"))
+    assert asked.replace(line + "\r\n", "") == OFFER.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", "")
+
+
+def test_damaged_and_lost_packets_are_made_up_in_their_length_and_a_new_source_begins_anew() -> None:
+    async def main() -> None:
+        heard: list[Pcm] = []
+        reception = Reception(heard.append)
+        encoder = OpusEncoder(RATE_HZ, 32_000)
+        voices = [encoder.encode(TONE[:FRAME_SAMPLES]) for _ in range(12)]
+        for n, payload in enumerate(voices):
+            if n != 5:
+                damaged = b"\x4b\x41\xff" if n == 8 else payload
+                reception.take(RtpPacket(111, 0, n, n * 960, ssrc=1, payload=damaged))
+            await asyncio.sleep(0.02)
+        assert sum(map(len, heard)) == 12 * 320
+        assert min(np.abs(pcm).max() for pcm in heard[2:]) > 4000
+        reception.take(RtpPacket(111, 0, 3, 0, ssrc=2, payload=voices[0]))
+        assert sum(map(len, heard)) == 13 * 320
+        reception.take(RtpPacket(111, 0, 5, 1920, ssrc=2, payload=voices[0]))
+        reception.close()
+        reception.take(RtpPacket(111, 0, 6, 2880, ssrc=2, payload=voices[0]))
+        await asyncio.sleep(1.0)
+        assert sum(map(len, heard)) == 13 * 320
+
+    virtual_time.run(main())

@@ -1,8 +1,7 @@
 """A caller over WebRTC: aiortc as the browser's side, with an own 20 ms clock for what it says.
 
-What `heard` times include: everything up to the arrival of the RTP packet that carries the sample. aiortc's receiver
-then holds packets 80 ms in its jitter buffer (4 packets); that is not counted, nor is the buffer that a browser has.
-Arrivals are noted where packets reach the receiver, and matched to decoded frames by their RTP timestamps.
+What `heard` times include: everything up to the arrival of the RTP packet that carries the sample, and up to 30 ms
+of waiting behind one that is lost; a browser's own buffer is not counted.
 Sent times are when a frame is handed to the encoder, about 1 ms before it is on the wire.
 """
 
@@ -12,77 +11,35 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from fractions import Fraction
 from typing import Any
 
 import httpx
-import numpy as np
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCPeerConnection,
-    RTCRtpReceiver,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame
 
-from voicebot.cli.caller import PTIME_S, Caller, CallFailed, Mouth, background
+from voicebot.cli.caller import Caller, CallFailed, Mouth, background
 from voicebot.cli.recording import Recording
-from voicebot.core.audio import SPEECH_RATE_HZ, Pcm, resampler
+from voicebot.core.audio import SPEECH_RATE_HZ, Pcm
+from voicebot.transports.webrtc_media import RATE_HZ, OpusTrack
+from voicebot.transports.webrtc_receive import Reception, tap
 
-_RATE_HZ = 48_000
-_CLOCK = Fraction(1, _RATE_HZ)
-_ARRIVALS_KEPT = 512
-"""Packets whose arrival is remembered until their frame is decoded: 10 s."""
 _EVENTS_LIMIT = 100_000
 
 
-class _MouthTrack(MediaStreamTrack):
+class _MouthTrack(OpusTrack):
     """The microphone: a frame every 20 ms of an absolute clock."""
-
-    kind = "audio"
 
     def __init__(self, mouth: Mouth) -> None:
         super().__init__()
         self._mouth = mouth
-        self._due = 0.0
-        self._pts = 0
 
-    async def recv(self) -> AudioFrame:
-        loop = asyncio.get_running_loop()
-        self._due = self._due + PTIME_S if self._pts else loop.time()
-        await asyncio.sleep(max(0.0, self._due - loop.time()))
-        frame = AudioFrame.from_ndarray(self._mouth.pull(loop.time()).reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate, frame.time_base, frame.pts = _RATE_HZ, _CLOCK, self._pts
-        self._pts += self._mouth.frame_samples
-        return frame
-
-
-class _Arrivals:
-    """When each RTP packet reached a receiver, by its timestamp."""
-
-    def __init__(self, receiver: RTCRtpReceiver) -> None:
-        self._origin: int | None = None
-        self._times: dict[int, float] = {}
-        take: Any = receiver._handle_rtp_packet
-
-        async def noted(packet: Any, arrival_time_ms: int) -> None:
-            self._note(packet.timestamp)
-            await take(packet, arrival_time_ms)
-
-        receiver._handle_rtp_packet = noted  # type: ignore[method-assign]
-
-    def _note(self, timestamp: int) -> None:
-        self._origin = timestamp if self._origin is None else self._origin
-        self._times[timestamp] = asyncio.get_running_loop().time()
-        if len(self._times) > _ARRIVALS_KEPT:
-            del self._times[next(iter(self._times))]
-
-    def of(self, frame: AudioFrame) -> float:
-        """When the packet of a decoded frame came; now, if it is not known."""
-        timestamp = ((self._origin or 0) + (frame.pts or 0)) & 0xFFFFFFFF
-        return self._times.get(timestamp, asyncio.get_running_loop().time())
+    def next_frame(self, now: float) -> Pcm | None:
+        return None if self._mouth.silent else self._mouth.pull(now)
 
 
 class WebRtcCaller(Caller):
@@ -92,10 +49,10 @@ class WebRtcCaller(Caller):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mouth = Mouth(_RATE_HZ)
+        self.mouth = Mouth(RATE_HZ)
         self.heard = Recording(SPEECH_RATE_HZ)
         self.track: MediaStreamTrack | None = None
-        self._arrivals: _Arrivals | None = None
+        self._reception = Reception(self._hear)
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel = self._peer.createDataChannel("events")
         self._peer.addTrack(_MouthTrack(self.mouth))
@@ -120,10 +77,12 @@ class WebRtcCaller(Caller):
             self.gone = "we hung up"
             if self._channel.readyState == "open":
                 self._channel.send(json.dumps({"type": "hang_up"}))
+        self._reception.close()
         await self._peer.close()
 
     async def drop(self) -> None:
         self.gone = self.gone or "we dropped it"
+        self._reception.close()
         for sender in self._peer.getSenders():
             await sender.transport.transport.stop()
         await self._peer.close()
@@ -138,17 +97,16 @@ class WebRtcCaller(Caller):
         return bool(latest) and all(event.get("final") for event in latest.values())
 
     async def listen(self) -> None:
-        """Record what is heard until the track ends."""
-        assert self.track and self._arrivals, "connected"
-        converter = resampler(_RATE_HZ, SPEECH_RATE_HZ)
-        while True:
-            try:
-                frame = await self.track.recv()
-            except MediaStreamError:
-                self.gone = self.gone or "the server's audio ended"
-                return
-            assert isinstance(frame, AudioFrame)
-            self.heard.add(self._arrivals.of(frame), converter.push(_mono(frame)))
+        """Wait until the server's audio ends."""
+        assert self.track, "connected"
+        try:
+            while True:
+                await self.track.recv()
+        except MediaStreamError:
+            self.gone = self.gone or "the server's audio ended"
+
+    def _hear(self, pcm: Pcm) -> None:
+        self.heard.add(asyncio.get_running_loop().time(), pcm)
 
     def _up(self) -> bool:
         return self._peer.connectionState == "connected" and self._channel.readyState == "open" and bool(self.track)
@@ -156,7 +114,7 @@ class WebRtcCaller(Caller):
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
             self.track = track
-            self._arrivals = _Arrivals(self._peer.getReceivers()[0])
+            tap(self._peer.getReceivers()[0], self._reception.take)
 
     def _on_state(self) -> None:
         if self._peer.connectionState in ("failed", "closed"):
@@ -173,13 +131,6 @@ class WebRtcCaller(Caller):
         self.events.append((asyncio.get_running_loop().time(), event))
         if event["type"] == "state" and event.get("state") == "ended":
             self.gone = self.gone or "the server ended the call"
-
-
-def _mono(frame: AudioFrame) -> Pcm:
-    """aiortc decodes Opus to interleaved stereo; int16[n]."""
-    pcm = frame.to_ndarray().reshape(-1, len(frame.layout.channels))
-    mono: Pcm = pcm.mean(axis=1).astype(np.int16)
-    return mono
 
 
 async def _post_offer(root: str, sdp: str, timeout_s: float) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
@@ -23,16 +22,15 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidStateError, OperationError
-from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from voicebot.core.audio import SPEECH_RATE_HZ, resampler, silence
 from voicebot.errors import ProtocolError
 from voicebot.transports import page
-from voicebot.transports.base import CallPort
-from voicebot.transports.jitter import SampleClock
-from voicebot.transports.webrtc_media import FRAME_SAMPLES, RATE_HZ, BotTrack, mono, shorten_jitter_buffer
-from voicebot.transports.webrtc_offer import check_offer
+from voicebot.transports.base import CallPort, Pcm
+from voicebot.transports.webrtc_consent import keep_consent
+from voicebot.transports.webrtc_media import RATE_HZ, BotTrack
+from voicebot.transports.webrtc_offer import ask_for_speech, check_offer
+from voicebot.transports.webrtc_receive import Reception, tap
 
 CONNECT_TIMEOUT_S = 15.0
 MEDIA_TIMEOUT_S = 10.0
@@ -54,9 +52,8 @@ class WebRtcTransport:
     def __init__(self, connection: RTCPeerConnection) -> None:
         """Use `answer`."""
         self.answer_sdp = ""
-        self.lost_samples = 0
-        """Caller's audio (48 kHz) that never came and was taken as silence."""
         self._connection = connection
+        self._reception = Reception(self._hear)
         self._track = BotTrack()
         self._port: CallPort | None = None
         self._channel: RTCDataChannel | None = None
@@ -99,9 +96,10 @@ class WebRtcTransport:
         opus = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/opus"]
         transceiver.setCodecPreferences(opus)
         await connection.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
-        shorten_jitter_buffer(transceiver.receiver)
+        tap(transceiver.receiver, self._reception.take)
+        keep_consent(transceiver.receiver.transport.transport._connection)
         await connection.setLocalDescription(await connection.createAnswer())
-        self.answer_sdp = connection.localDescription.sdp
+        self.answer_sdp = ask_for_speech(connection.localDescription.sdp)
 
     async def run(self, port: CallPort) -> None:
         """Carry the call until either side ends it; the connection is closed when this returns.
@@ -124,6 +122,7 @@ class WebRtcTransport:
         if self._shut:
             return
         self._shut = True
+        self._reception.close()
         self._track.stop()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S / 2):
@@ -154,6 +153,15 @@ class WebRtcTransport:
 
     def close(self, reason: str) -> None:
         self._over.set()
+
+    @property
+    def lost_samples(self) -> int:
+        """Of the caller's audio, at 48 kHz: never came, and was made up."""
+        return self._reception.lost_samples
+
+    def _hear(self, pcm: Pcm) -> None:
+        if self._port is not None:
+            self._port.push_audio(pcm)
 
     def _end(self, reason: str) -> None:
         if self._port is not None:
@@ -205,7 +213,7 @@ class WebRtcTransport:
             await sent.wait()
 
     async def _listen(self, port: CallPort) -> None:
-        """Decode, fill gaps, resample, push; ends the call when the audio does."""
+        """End the call when the caller's audio does, or does not begin."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._connected.wait()
@@ -215,21 +223,21 @@ class WebRtcTransport:
         transceiver = self._connection.getTransceivers()[0]
         if transceiver.currentDirection not in ("sendrecv", "recvonly"):
             return  # A caller without a microphone, who types.
-        track = transceiver.receiver.track
-        clock, to_speech = SampleClock(RATE_HZ), resampler(RATE_HZ, SPEECH_RATE_HZ)
         try:
-            while True:
-                async with asyncio.timeout(MEDIA_TIMEOUT_S):
-                    frame = await track.recv()
-                assert isinstance(frame, AudioFrame) and frame.pts is not None
-                pcm = mono(frame)
-                hole = clock.gap(frame.pts, len(pcm), tolerance=FRAME_SAMPLES // 4)
-                self.lost_samples = clock.lost_samples
-                port.push_audio(to_speech.push(np.concatenate((silence(hole), pcm)) if hole else pcm))
-        except TimeoutError:
+            await self._wait_quiet(transceiver.receiver.track)
             self._end(f"no audio from the browser for {MEDIA_TIMEOUT_S:g} s")
         except MediaStreamError:
             self._end("the caller hung up")
+
+    async def _wait_quiet(self, track: MediaStreamTrack) -> None:
+        """Return when no packet has come for too long. Raises: MediaStreamError when the track ends before."""
+        since = _now()
+        while (left := max(since, self._reception.came_s or 0.0) + MEDIA_TIMEOUT_S - _now()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await track.recv()
+            except TimeoutError:
+                pass  # What the track yields is not sound: packets go to the reception.
 
 
 def _now() -> float:

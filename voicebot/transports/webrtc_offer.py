@@ -1,4 +1,4 @@
-"""What is taken of a browser's SDP offer, and what is refused, in words. Pure."""
+"""What is taken of a browser's SDP offer, what is refused, in words, and what the answer asks for. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from voicebot.errors import ProtocolError
 
 OFFER_LIMIT = 64 * 1024
 MEDIA_SECTIONS = 4
+_SPEECH = "minptime=20;useinbandfec=1;usedtx=0;stereo=0;sprop-stereo=0;maxaveragebitrate=32000"
 
 
 def check_offer(offer_sdp: str) -> str:
@@ -38,6 +39,21 @@ def check_offer(offer_sdp: str) -> str:
         raise ProtocolError(f"the SDP offer is malformed: {type(error).__name__}: {error}") from None
     _check_media(offer.media)
     return kept
+
+
+def ask_for_speech(answer_sdp: str) -> str:
+    """aiortc's answer, asking for one channel of speech in 20 ms packets that carry copies against loss.
+
+    Without these words a browser sends what it likes: music in stereo to a recogniser of speech. DTX is not asked
+    for: it saves the silence between words, which is what ends of turns are told by. Source: RFC 7587 section 6.1.
+    """
+    lines = []
+    for line in answer_sdp.splitlines():
+        lines.append(line)
+        if line.startswith("a=rtpmap:") and line.lower().endswith(" opus/48000/2"):
+            payload_type = line.removeprefix("a=rtpmap:").split(" ")[0]
+            lines.append(f"a=fmtp:{payload_type} {_SPEECH}")
+    return "\r\n".join(lines) + "\r\n"
 
 
 def _left_out(line: str) -> bool:
