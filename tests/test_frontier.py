@@ -18,7 +18,7 @@ from voicebot.config import load_config
 from voicebot.config_brain import PrivacyConfig
 from voicebot.core.labels import Label
 from voicebot.errors import ConfigError
-from voicebot.frontier import call_label
+from voicebot.frontier import Frontier, call_label, outward
 from voicebot.service import VoiceServer
 
 HARD = "write a python program that sends a text message to four one five five five five two six seven one"
@@ -194,3 +194,12 @@ def test_the_operator_is_told_whether_words_may_leave_and_where_to(tmp_path: Pat
                "frontier.usd_per_call=0.5")  # fmt: skip
     for words in ("api.example.com:443 (openai x)", "taken out first", "stricter for +1555", "$0.5 a call"):
         assert words in far
+
+
+def test_hosts_that_tools_may_use_are_told_and_bring_the_detector() -> None:
+    config = load_config(env={}, overrides=['privacy.allow=["tools.example"]'])
+    assert outward(config, None) == ["tools may send words to tools.example, as privacy.allow says"]
+    frontier = Frontier(config, Path("models"))
+    assert not frontier.clean("two pizzas"), "before the detector is there nothing is clean"
+    asyncio.run(frontier.load())
+    assert frontier.clean("two pizzas") and not frontier.clean("write to jane at example dot com")

@@ -20,7 +20,15 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from voicebot.config_brain import FrontierConfig, LedgerConfig, MemberConfig, PrivacyConfig, RouterConfig, Section
+from voicebot.config_brain import (
+    FrontierConfig,
+    LedgerConfig,
+    MemberConfig,
+    PrivacyConfig,
+    RouterConfig,
+    Section,
+    ToolsConfig,
+)
 from voicebot.core.settings import TurnSettings
 from voicebot.errors import ConfigError
 
@@ -165,6 +173,7 @@ class Config(Section):
     frontier: FrontierConfig = FrontierConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     ledger: LedgerConfig = LedgerConfig()
+    tools: ToolsConfig = ToolsConfig()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,48 @@ class PrivacyConfig(Section):
     """The same by a number that calls or is called: "+15550100", or "+1555*" for all that begin so."""
 
 
+class McpConfig(Section):
+    """[tools.mcp.NAME]: a server of tools, started as a program or reached by URL."""
+
+    command: tuple[str, ...] = ()
+    """Program and arguments; it speaks MCP over its standard input and output."""
+    url: str = ""
+    """Its address, for MCP over HTTP."""
+    env: tuple[str, ...] = ()
+    """Names of environment variables that the program is given; few are passed on by themselves."""
+    token_env: str = ""
+    """The environment variable that holds the bearer token for `url`."""
+    tools: tuple[str, ...] | None = None
+    """Which of its tools are taken; None for all."""
+    acting: tuple[str, ...] | None = None
+    """Which of them change something; None goes by what the server says, and by yes where it says nothing."""
+    slow: tuple[str, ...] = ()
+    """Which may take longer than a caller waits in silence."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    local: bool = False
+    """Whether all that it is given stays on this machine. Others get nothing but what privacy.allow lets out."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpConfig:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("an MCP server in [tools.mcp.NAME] has either command or url")
+        return self
+
+
+class ToolsConfig(Section):
+    """What models may run for callers. See docs/tools.md."""
+
+    builtin: tuple[str, ...] | None = None
+    """Names of the built-in ones that are offered; None for all."""
+    files: tuple[Path, ...] = ()
+    """Python files of your own with @tool functions."""
+    transfer: dict[str, str] = Field(default_factory=dict)
+    """Whom callers can be put through to: the name they use -> telephone number or SIP address."""
+    notes_dir: Path | None = None
+    """Where notes of callers are kept from call to call; None keeps them for the length of the call."""
+    mcp: dict[str, McpConfig] = Field(default_factory=dict)
+
+
 class PriceConfig(Section):
     """US dollars per million tokens."""
 

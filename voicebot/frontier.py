@@ -53,7 +53,7 @@ class Frontier:
         """Raises: EngineError, for an expert that cannot be set up; whether it can be reached is seen when asked."""
         if self.lane is not None:
             await self.lane.load()
-        if self.remote is not None:
+        if self.remote is not None or self.config.privacy.allow:
             self.detector = await asyncio.to_thread(Detector)
 
     def open(
@@ -93,6 +93,10 @@ class Frontier:
         """What a turn's words call for."""
         return asked_for(text) if self.detector is None else self.detector.label_of(text)
 
+    def clean(self, text: str) -> bool:
+        """Whether there are no personal details in what a remote tool would be given."""
+        return self.detector is not None and self.detector.label_of(text).label is Label.OPEN
+
     def told(self) -> list[str]:
         """Whether words may leave this machine, where to and under which labels; for the operator."""
         return outward(self.config, self.remote, self.detector.problem if self.detector else "")
@@ -105,10 +109,12 @@ class Frontier:
 
 def outward(config: Config, remote: RemoteLlm | None, problem: str = "") -> list[str]:
     """Sentences on what may leave. `problem`: why the detector is down, "" while it works."""
+    allow = config.privacy.allow
+    tools = [f"tools may send words to {', '.join(allow)}, as privacy.allow says"] if allow else []
     if remote is None:
-        return ["no words leave this machine: no remote model is set"]
+        return tools or ["no words leave this machine: no remote model is set"]
     told = [f"words may leave this machine to {remote.destination} ({remote.name}), when a turn is too hard for it"]
-    told += [_label_told(config.privacy), _caps_told(config)]
+    told += [_label_told(config.privacy), _caps_told(config), *tools]
     return told + ([f"the privacy detector {problem}; every turn stays on this machine"] if problem else [])
 
 

@@ -32,6 +32,7 @@ from voicebot.pressure import Pressure
 from voicebot.profiles import Resolved, resolve_profile
 from voicebot.recorder import TraceWriter
 from voicebot.session import CallDeps, Session
+from voicebot.toolwork import Toolwork
 from voicebot.warmup import dummy_turn
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class VoiceServer:
         self._vad, self._stt, self._llm, self._tts = _engines(self.resolved)
         self._turn = _turn_lane(self.resolved)
         self._brain = Brainwork(config, self.resolved, self._llm)
+        self._tools = Toolwork(config, self._brain.frontier.clean)
         self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep)
         self._deps: CallDeps | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -100,7 +102,7 @@ class VoiceServer:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The server's life. Closing order: calls, background tasks, lanes, traces."""
+        """The server's life. Closing order: calls, background tasks, tools, lanes, traces."""
         self._traces.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -116,6 +118,7 @@ class VoiceServer:
                     await self.calls.aclose()
                     for task in background:
                         task.cancel()
+                    await self._tools.aclose()
         finally:
             await self._brain.aclose()
             for lane in (self._stt, self._llm, self._tts, self._turn):
@@ -143,6 +146,7 @@ class VoiceServer:
 
     async def _load(self) -> None:
         """Load all engines at once, have them do a turn, and open the doors."""
+        assert self._group is not None
         began = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
@@ -151,6 +155,7 @@ class VoiceServer:
                     if lane is not None:
                         group.create_task(lane.load())
                 group.create_task(self._brain.load())
+                group.create_task(self._tools.load(self._group))
             await dummy_turn(self._stt, self._llm, self._tts)
         except* VoicebotError as errors:
             self.fault = _first(errors)
@@ -168,6 +173,7 @@ class VoiceServer:
             end_of_turn=self._turn,
             brain=self._brain.deps(),
             tts=self._tts,
+            tools=self._tools.box,
             turn=turn_settings(self.config),
             open_recorder=self._traces.open,
             metrics=self.metrics,

@@ -34,9 +34,10 @@ from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.errors import EngineError
 from voicebot.hearing import EndScorer, Hearing
 from voicebot.lane import LaneLike
+from voicebot.parting import Parting
 from voicebot.recorder import Recorder
 from voicebot.speaker import Speaker
-from voicebot.transports.base import Transport
+from voicebot.transports.base import KnowsCaller, Transport
 
 log = logging.getLogger(__name__)
 TYPED_CHARS = 2000
@@ -88,13 +89,16 @@ class Session:
         self._windowed = 0
         self._told_samples = 0
         self._speaker = Speaker(transport)
+        self._parting = Parting(transport)
         self._agenda = Agenda(
             notify=lambda text: self._apply(ev.NoticeDue(text)),
             last_words=self._machine.history.last_reply,
             wall_clock=deps.wall_clock,
             show_volume=lambda percent: transport.send_event({"type": "volume", "percent": percent}),
             call_id=call_id,
-            end_call=self._end_when_said,
+            caller=transport.caller if isinstance(transport, KnowsCaller) else "",
+            end_call=self._parting.hang_up,
+            transfer_call=self._parting.transfer if self._parting.can_transfer else None,
         )
         self._tools = CallTools(deps.tools, self._agenda, self._apply, self._begin)
         self._ending = EndScorer(deps.end_of_turn, self._ring, self._count) if deps.end_of_turn is not None else None
@@ -103,7 +107,7 @@ class Session:
         self._applying = False
         self._timer: asyncio.TimerHandle | None = None
         self._over = asyncio.Event()
-        self._reason = self._farewell = ""
+        self._reason = ""
         self._armed_for: float | None = None
         self._now = 0.0
         """Of the machine: seconds since the call began; never runs back."""
@@ -360,10 +364,6 @@ class Session:
         rate_hz = self._transport.playout_rate_hz
         return Reply(number, deps.tts, self._speaker, self._apply, self._tools.for_reply(number, turn), rate_hz)
 
-    def _end_when_said(self, reason: str) -> None:
-        """End the call when the present reply has been heard, unless the caller goes on."""
-        self._farewell = reason
-
     def _publish(self, command: ev.Command) -> None:
         """Publish commands become events of the data channel, named by what follows "Publish"."""
         body = {"type": type(command).__name__.removeprefix("Publish").lower(), **asdict(command)}
@@ -371,9 +371,9 @@ class Session:
             case ev.PublishTranscript(turn, text, final=True) if text:
                 self._account.committed(self._call_id, turn, text)
             case ev.PublishState("hearing"):
-                self._farewell = ""
-            case ev.PublishState("listening") if self._farewell:
-                self._do(ev.EndCall(self._farewell))
+                self._parting.put_off()
+            case ev.PublishState("listening") if reason := self._parting.take():
+                self._do(ev.EndCall(reason))
             case ev.PublishErrand():
                 self._account.errand(self._call_id, command)
             case ev.PublishTurn():

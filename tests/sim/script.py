@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -19,9 +20,13 @@ from voicebot.brain.answer import BrainDeps
 from voicebot.brain.expert import Ask, Expert
 from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.privacy import Verdict
+from voicebot.brain.toolbox import Toolbox
+from voicebot.brain.tools import TOOLS
+from voicebot.brain.tools_types import Tool
 from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
 from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, TextDelta, ToolCall
+from voicebot.session import CallDeps
 
 Answer = str | ToolCall
 WORD_MS = 240
@@ -58,13 +63,15 @@ class Script(World):
         answers: Sequence[Answer] = ("River table seven.",),
         failing: str = "",
         ask: Ask | None = None,
+        tools: Sequence[Tool] = (),
         **settings: Any,
     ) -> None:
         """`failing`: the engine that fails all its jobs: "sim stt", "script llm" or "sim tts".
 
-        `ask`: an expert, who gets every turn with "why" in it.
+        `ask`: an expert, who gets every turn with "why" in it. `tools`: beside the built-in ones; none on a thread.
         """
         self._ask = ask
+        self._more_tools = tools
         self._act = act
         self._answers = answers
         self._failing = failing
@@ -84,6 +91,9 @@ class Script(World):
 
     def _settings(self) -> TurnSettings:
         return self._turn_settings
+
+    def _deps(self) -> CallDeps:
+        return replace(super()._deps(), tools=Toolbox((*TOOLS.values(), *self._more_tools)))
 
     def _lane(self, engine: Any, _first_s: tuple[float, float], _next_s: tuple[float, float]) -> VirtualLane[Any]:
         fails = 1.0 if engine.name == self._failing else 0.0
@@ -137,13 +147,14 @@ def perform(
     *answers: Answer,
     failing: str = "",
     ask: Ask | None = None,
+    tools: Sequence[Tool] = (),
     **settings: Any,
 ) -> Script:
     """Live through the script, with all the checks of a seeded world. Raises: Violated."""
     worlds: list[Script] = []
 
     async def live() -> None:
-        worlds.append(Script(act, answers or ("River table seven.",), failing, ask, **settings))
+        worlds.append(Script(act, answers or ("River table seven.",), failing, ask, tools, **settings))
         await worlds[0].live()
 
     virtual_time.run(live())

@@ -6,7 +6,7 @@ It never sees engines, the brain or the session's inside; all methods here are s
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -76,4 +76,21 @@ class Transport(Protocol):
 
     def close(self, reason: str) -> None:
         """End the call from our side (after what is queued has gone out, within 2 s). Idempotent."""
+        ...
+
+
+@runtime_checkable
+class KnowsCaller(Protocol):
+    """A transport that is told who calls."""
+
+    caller: str
+    """The same in every call of theirs (a number, an account); "" where this call does not say."""
+
+
+@runtime_checkable
+class Transfers(Protocol):
+    """A transport that can hand its caller over to someone else."""
+
+    def transfer(self, target: str) -> None:
+        """Remember it: when the call is closed, which follows at once, the caller goes to `target` (number or SIP)."""
         ...

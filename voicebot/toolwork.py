@@ -1,0 +1,79 @@
+"""Puts the tools of a server together from its settings: built in, the operator's files, MCP servers.
+
+Constructing runs the operator's files and raises ConfigError; connecting happens in `load`, before the first call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from voicebot.brain.notes import Notes
+from voicebot.brain.toolbox import Toolbox, allowed
+from voicebot.brain.tools import TOOLS
+from voicebot.brain.tools_call import end_call, note_tools, transfer_tool
+from voicebot.brain.tools_types import Tool
+from voicebot.config import Config
+from voicebot.config_brain import ToolsConfig
+from voicebot.errors import ConfigError
+from voicebot.operator_tools import read_tools
+
+if TYPE_CHECKING:
+    from voicebot.mcp_tools import McpServer
+
+
+class Toolwork:
+    """A server's tools. Life: constructed, `load`ed, `box` handed to calls, `aclose`d after the last. Thread: loop."""
+
+    def __init__(self, config: Config, clean: Callable[[str], bool] = lambda _text: False) -> None:
+        """`clean`: whether a text has no personal details in it; see `brain.toolbox.allowed`. Raises: ConfigError."""
+        self._config = config
+        gate = allowed([*config.privacy.allow], clean)
+        self.box = Toolbox(built_in(config.tools), gate)
+        for file in config.tools.files:
+            self.box.add(read_tools(file))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def load(self, group: asyncio.TaskGroup) -> None:
+        """Start the threads and the MCP servers, whose tasks live in `group` until `aclose`. Raises: ConfigError."""
+        await self.box.load()
+        if given := self._config.tools.mcp:
+            mcp_tools = await asyncio.to_thread(
+                importlib.import_module, "voicebot.mcp_tools"
+            )  # The SDK takes a second.
+            servers: list[McpServer] = [mcp_tools.McpServer(name, one, self.box) for name, one in given.items()]
+            self._tasks = [group.create_task(server.run(), name=f"mcp {server.name}") for server in servers]
+            for server in servers:
+                await server.ready
+        self._check_members()
+
+    async def aclose(self) -> None:
+        """After the calls have ended. Idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.box.aclose()
+
+    def _check_members(self) -> None:
+        """Raises: ConfigError, where a member of the fleet is to have a tool that is not there."""
+        there = self.box.offered(None)
+        for name, member in self._config.fleet.items():
+            if missing := sorted(set(member.tools or ()) - set(there)):
+                raise ConfigError(
+                    f"fleet.{name}.tools: there is no tool {', '.join(missing)}; there are {', '.join(sorted(there))}"
+                )
+
+
+def built_in(config: ToolsConfig) -> list[Tool]:
+    """Those that the settings choose. Raises: ConfigError for a name that none has."""
+    made: Iterable[Tool] = (*TOOLS.values(), end_call, *note_tools(Notes(config.notes_dir)))
+    tools = {tool.name: tool for tool in made}
+    if config.transfer:
+        tools["transfer_call"] = transfer_tool(config.transfer)
+    chosen = tools.keys() if config.builtin is None else config.builtin
+    if unknown := sorted(set(chosen) - set(tools)):
+        raise ConfigError(f"tools.builtin: there is no {', '.join(unknown)}; there are {', '.join(sorted(tools))}")
+    return [tool for name, tool in tools.items() if name in chosen]
