@@ -36,16 +36,15 @@ def provider() -> Iterator[ChatServer]:
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch, provider: ChatServer) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sesame")
     provider.requests.clear()
     provider.bodies.clear()
     provider.answer, provider.delay_s = "It is ten.", 0.0
 
 
-def settings(provider: ChatServer, model: str = "expert", **prices: float) -> list[str]:
-    price = prices or {"input_usd": 10.0, "output_usd": 20.0}
-    inline = ", ".join(f"{name} = {usd}" for name, usd in price.items())
-    url = provider.url(model, locality="remote")
-    return [f"frontier.url={url}", f"ledger.prices={{ {model} = {{ {inline} }} }}"]
+def settings(provider: ChatServer, model: str = "expert", scheme: str = "openai") -> list[str]:
+    url = provider.url(model, scheme, locality="remote")
+    return [f"frontier.url={url}", f"ledger.prices={{ {model} = {{ input_usd = 10.0, output_usd = 20.0 }} }}"]
 
 
 def converse(tmp_path: Path, talk: Talk, *overrides: str, numbers: tuple[str, ...] = ()) -> Caller:
@@ -60,8 +59,9 @@ def converse(tmp_path: Path, talk: Talk, *overrides: str, numbers: tuple[str, ..
 
 
 @pytest.mark.realtime
+@pytest.mark.parametrize("scheme", ["openai", "anthropic"])
 def test_a_hard_turn_is_acknowledged_answered_late_redacted_recorded_and_priced(
-    tmp_path: Path, provider: ChatServer
+    tmp_path: Path, provider: ChatServer, scheme: str
 ) -> None:
     provider.answer, provider.delay_s = "Use a service, then text <PHONE_NUMBER_1>.", 1.5
 
@@ -71,7 +71,7 @@ def test_a_hard_turn_is_acknowledged_answered_late_redacted_recorded_and_priced(
         assert caller.told == [acknowledgement(HARD)]
         await caller.until_told(2)
 
-    caller = converse(tmp_path, talk, *settings(provider))
+    caller = converse(tmp_path, talk, *settings(provider, scheme=scheme))
     assert caller.told[1] == f"Use a service, then text {PHONE}."
     assert caller.errands == ["pending", "ready", "speaking", "delivered"]
     (body,) = provider.bodies

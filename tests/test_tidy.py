@@ -25,7 +25,7 @@ IMPURE = {
 }  # fmt: skip
 """Standard modules that make a result depend on anything but the arguments."""
 
-LOOP_OF_ITS_OWN = {"openai_chat"}
+LOOP_OF_ITS_OWN = {"http_llm"}
 """Engines block and know no event loop; but a blocking read cannot be cancelled, so these drive a private one."""
 
 OWN_LIBRARIES = {
@@ -34,15 +34,28 @@ OWN_LIBRARIES = {
     "pocketsphinx": {"pocketsphinx"},
     "llamacpp": {"llama_cpp"},
     "llama_grammar": {"llama_cpp"},
-    "openai_chat": {"openai", "httpx"},
+    "openai_chat": {"openai"},
+    "anthropic_messages": {"anthropic"},
     "piper": {"piper"},
     "espeak": {"espeakng_loader"},
     "moonshine": {"moonshine_voice"},
     "turn_smart": {"onnxruntime"},
 }
-ENGINE_LIBRARIES = set().union(*OWN_LIBRARIES.values()) - {"httpx"}
+ENGINE_LIBRARIES = set().union(*OWN_LIBRARIES.values())
 PURE_BRAIN = {"router", "policy", "confidence", "rollout", "privacy", "prompts", "tools"}
-NETWORK = {"socket", "ssl", "httpx", "openai", "websockets", "aiortc", "fastapi", "starlette", "uvicorn", "requests"}
+NETWORK = {
+    "socket",
+    "ssl",
+    "httpx",
+    "openai",
+    "anthropic",
+    "websockets",
+    "aiortc",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "requests",
+}
 
 
 @cache

@@ -53,6 +53,12 @@ class EngineError(VoicebotError):
 
     retryable = False
 
+    def __init__(self, message: str = "", *, retryable: bool | None = None) -> None:
+        """`retryable`: whether again may help; None for what is usual of its kind."""
+        super().__init__(message)
+        if retryable is not None:
+            self.retryable = retryable
+
 
 class EngineUnavailable(EngineError):
     """The engine cannot be loaded or reached."""

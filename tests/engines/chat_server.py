@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks OpenAI's streaming chat completions, run in a thread for the driver's tests."""
+"""A real HTTP server that speaks OpenAI's and Anthropic's streams, run in a thread for the drivers' tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+
+from tests.engines import messages_wire
 
 
 @dataclass
@@ -35,9 +37,9 @@ class ChatServer:
     disconnected: threading.Event = field(default_factory=threading.Event)
     """Set when a client went away from a stalled reply."""
 
-    def url(self, model: str, **options: object) -> str:
+    def url(self, model: str, scheme: str = "openai", **options: object) -> str:
         extra = "".join(f"&{name}={value}" for name, value in options.items())
-        return f"openai://127.0.0.1:{self.port}/v1?model={model}{extra}"
+        return f"{scheme}://127.0.0.1:{self.port}{'/v1' if scheme == 'openai' else ''}?model={model}{extra}"
 
 
 def _chunk(delta: dict[str, Any], finish_reason: str | None = None, logprob: float | None = None) -> str:
@@ -74,6 +76,25 @@ REPLIES: dict[str, list[str]] = {
     "cut": [_chunk({"content": "It is"})],
     "garbage": ["data: {nonsense\n\n"],
 }
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How one provider's stream looks. `begin`: before the first word; `end`: after the last."""
+
+    replies: dict[str, list[str]]
+    begin: str
+    word: Callable[[str], str]
+    end: str
+
+
+OPENAI = Wire(
+    REPLIES,
+    _chunk({"role": "assistant", "content": ""}),
+    lambda word: _chunk({"content": word}),
+    _chunk({}, "stop") + _USAGE + "data: [DONE]\n\n",
+)
+ANTHROPIC = Wire(messages_wire.REPLIES, messages_wire.BEGIN, messages_wire.word, messages_wire.END)
 STATUSES = {"status-400": 400, "status-401": 401, "status-404": 404, "status-429": 429, "status-500": 500}
 
 
@@ -81,35 +102,38 @@ def _app(server: ChatServer) -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/chat/completions")
+    @app.post("/v1/messages")
     async def complete(request: Request) -> Response:
-        body = await request.json()
+        body, wire = await request.json(), OPENAI if request.url.path.endswith("completions") else ANTHROPIC
         server.requests.append(body)
         server.bodies.append(await request.body())
         server.authorizations.append(request.headers.get("authorization", ""))
         if status := STATUSES.get(body["model"]):
-            return JSONResponse({"error": {"message": f"cannot read {body['messages']}"}}, status)
+            said = f"cannot read {body['messages']}"
+            return JSONResponse({"type": "error", "error": {"type": "said_so", "message": said}}, status)
         if body["model"] == "redirect":
-            return RedirectResponse(f"/v1/chat/completions?to={body['messages'][0]['content']}", 307)
-        return StreamingResponse(_stream(server, body["model"]), media_type="text/event-stream")
+            return RedirectResponse(f"{request.url.path}?to={body['messages'][0]['content']}", 307)
+        return StreamingResponse(_stream(server, body["model"], wire), media_type="text/event-stream")
 
     return app
 
 
-async def _stream(server: ChatServer, model: str) -> AsyncIterator[str]:
+async def _stream(server: ChatServer, model: str, wire: Wire) -> AsyncIterator[str]:
     """`stall-first` never sends a token; `stall-later` stops after the first one; `expert` is told what to say."""
     if model == "expert":
         await asyncio.sleep(server.delay_s)
+        yield wire.begin
         for word in re.findall(r"\S+\s*", server.answer):
-            yield _chunk({"content": word})
-        for line in (_chunk({}, "stop"), _USAGE, "data: [DONE]\n\n"):
-            yield line
+            yield wire.word(word)
+        yield wire.end
         return
     if not model.startswith("stall"):
-        for line in REPLIES[model]:
+        for line in wire.replies[model]:
             yield line
         return
+    yield wire.begin
     if model == "stall-later":
-        yield _chunk({"content": "It"})
+        yield wire.word("It")
     server.stalled.set()
     try:
         await asyncio.Event().wait()

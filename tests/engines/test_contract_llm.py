@@ -25,13 +25,8 @@ from voicebot.engines.base import (
     TextDelta,
     ToolCall,
 )
-from voicebot.engines.remote import Permit, RemoteLlm
 from voicebot.errors import (
-    EgressDenied,
     EngineBadOutput,
-    EngineError,
-    EngineOverloaded,
-    EngineTimeout,
     EngineUnavailable,
 )
 
@@ -41,9 +36,12 @@ TOOLS = [{"type": "function", "function": {"name": "set_timer", "parameters": {"
 HELLO = LlmRequest([Message("user", "hello there")], sampling=Sampling(max_tokens=30))
 
 
-@pytest.fixture(params=[LLAMA, SCRIPTED, "openai"])
+HTTP = ("openai", "anthropic")
+
+
+@pytest.fixture(params=[LLAMA, SCRIPTED, *HTTP])
 def llm(request: pytest.FixtureRequest, garage: Garage, server: ChatServer) -> LlmEngine:
-    return garage.loaded("llm", server.url("text") if request.param == "openai" else request.param)
+    return garage.loaded("llm", server.url("text", request.param) if request.param in HTTP else request.param)
 
 
 def text_of(chunks: list[LlmChunk]) -> str:
@@ -100,9 +98,9 @@ def test_it_works_on_a_thread_other_than_the_loaders(llm: LlmEngine) -> None:
     assert text_of(in_another_thread(lambda: list(llm.generate(HELLO, NEVER))))
 
 
-@pytest.mark.parametrize("url", [LLAMA, SCRIPTED, "openai"])
+@pytest.mark.parametrize("url", [LLAMA, SCRIPTED, *HTTP])
 def test_loading_and_closing_twice_is_safe_and_it_works_again_after(url: str, models: Path, server: ChatServer) -> None:
-    engine = registry.create("llm", server.url("text") if url == "openai" else url, models)
+    engine = registry.create("llm", server.url("text", url) if url in HTTP else url, models)
     engine.close()
     for _ in range(2):
         engine.load()
@@ -266,153 +264,6 @@ def test_the_talker_shipped_in_the_repository_answers(garage: Garage) -> None:
     chunks = list(engine.generate(LlmRequest([Message("user", "hello")], TOOLS), NEVER))
     assert done_of(chunks).finish_reason == "stop"
     assert text_of(chunks).isprintable()
-
-
-def test_openai_sends_the_request_in_its_form_and_reads_usage(garage: Garage, server: ChatServer) -> None:
-    engine = garage.loaded("llm", server.url("text", logprobs="true"))
-    call = ToolCall("call_1", "set_timer", {"minutes": 10})
-    messages = [Message("assistant", tool_calls=(call,)), Message("tool", "ok", tool_call_id="call_1")]
-    request = LlmRequest(messages, TOOLS, Sampling(temperature=0.5, max_tokens=7, seed=3, stop=("x",)))
-    done = done_of(list(engine.generate(request, NEVER)))
-    assert done == LlmDone("stop", 12, 8, 3, -1.0, -1.5)
-    sent = server.requests[-1]
-    assert sent["tools"] == TOOLS
-    assert sent["messages"][0]["tool_calls"][0]["function"] == {"name": "set_timer", "arguments": '{"minutes": 10}'}
-    assert sent["messages"][1]["tool_call_id"] == "call_1"
-    wanted = {"temperature": 0.5, "max_tokens": 7, "seed": 3, "stop": ["x"], "stream": True, "logprobs": True}
-    assert {name: sent[name] for name in wanted} == wanted
-
-
-def test_openai_joins_the_pieces_of_a_tool_call(garage: Garage, server: ChatServer) -> None:
-    chunks = list(garage.loaded("llm", server.url("tool")).generate(HELLO, NEVER))
-    assert chunks[0] == ToolCall("call_9", "set_timer", {"minutes": 10})
-    assert done_of(chunks).finish_reason == "tool_calls"
-    assert len(chunks) == 2
-
-
-def test_openai_reports_a_reply_cut_by_its_length(garage: Garage, server: ChatServer) -> None:
-    assert done_of(list(garage.loaded("llm", server.url("long")).generate(HELLO, NEVER))).finish_reason == "length"
-
-
-@pytest.mark.parametrize(
-    ("model", "error"),
-    [
-        ("broken-tool", EngineBadOutput),
-        ("cut", EngineBadOutput),
-        ("garbage", EngineBadOutput),
-        ("status-400", EngineBadOutput),
-        ("status-401", EngineUnavailable),
-        ("status-404", EngineUnavailable),
-        ("status-429", EngineError),
-        ("status-500", EngineUnavailable),
-    ],
-)
-def test_openai_translates_what_a_server_does_wrong(
-    model: str, error: type[EngineError], garage: Garage, server: ChatServer
-) -> None:
-    engine = garage.loaded("llm", server.url(model))
-    with pytest.raises(error, match=f"{model}|tool") as raised:
-        list(engine.generate(HELLO, NEVER))
-    assert type(raised.value) is (EngineOverloaded if model == "status-429" else error)
-
-
-@pytest.mark.realtime
-@pytest.mark.parametrize("model", ["stall-first", "stall-later"])
-def test_openai_lets_go_of_a_stalled_server_at_once_when_cancelled(
-    model: str, garage: Garage, server: ChatServer
-) -> None:
-    engine = garage.loaded("llm", server.url(model))
-    server.stalled.clear()
-    server.disconnected.clear()
-    cancel, heard = threading.Event(), threading.Event()
-
-    def cancel_when_nothing_comes() -> None:
-        assert server.stalled.wait(30)
-        assert model == "stall-first" or heard.wait(30)
-        cancel.set()
-
-    canceller = threading.Thread(target=cancel_when_nothing_comes)
-    canceller.start()
-    chunks: list[LlmChunk] = []
-    for chunk in engine.generate(HELLO, cancel):
-        chunks.append(chunk)
-        heard.set()
-    canceller.join()
-    assert text_of(chunks) == ("It" if model == "stall-later" else "")
-    assert not any(isinstance(chunk, LlmDone) for chunk in chunks)
-    assert server.disconnected.wait(10)
-    assert text_of(list(garage.loaded("llm", server.url("text")).generate(HELLO, NEVER))) == "It is ten"
-
-
-@pytest.mark.realtime
-@pytest.mark.parametrize(("model", "limit"), [("stall-first", "first_token_s"), ("stall-later", "total_s")])
-def test_openai_gives_up_on_a_stalled_server_in_its_time(
-    model: str, limit: str, garage: Garage, server: ChatServer
-) -> None:
-    engine = garage.loaded("llm", server.url(model, **{limit: 0.2}))
-    with pytest.raises(EngineTimeout, match=limit):
-        list(engine.generate(HELLO, NEVER))
-
-
-def test_openai_is_unavailable_where_nobody_listens_or_a_remote_has_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = registry.create("llm", "openai://127.0.0.1:1/v1?model=x")
-    nobody.load()
-    with pytest.raises(EngineUnavailable, match="check the URL"):
-        list(nobody.generate(HELLO, NEVER))
-    nobody.close()
-    monkeypatch.delenv("SOME_KEY", raising=False)
-    with pytest.raises(EngineUnavailable, match="SOME_KEY"):
-        registry.create("llm", "openai://api.example.com/v1?model=x&key_env=SOME_KEY").load()
-
-
-def test_openai_sends_the_very_bytes_that_were_permitted_and_only_with_a_permit(
-    monkeypatch: pytest.MonkeyPatch, server: ChatServer
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
-    engine = registry.create("llm", server.url("text", locality="remote"))
-    assert isinstance(engine, RemoteLlm)
-    assert (engine.locality, engine.destination) == ("remote", f"127.0.0.1:{server.port}")
-    engine.load()
-    asked = len(server.bodies)
-    with pytest.raises(EgressDenied):
-        next(engine.generate(HELLO, NEVER))
-    permit = Permit(engine.body(LlmRequest([Message("user", "caf\u00e9 \ud800")], TOOLS)))
-    assert text_of(list(engine.send(permit, NEVER))) == "It is ten"
-    assert server.bodies[asked:] == [permit.body]
-    with pytest.raises(EgressDenied):
-        next(engine.send(permit, NEVER))
-    engine.close()
-
-
-def test_openai_names_its_destination_with_the_port() -> None:
-    for target, destination in {
-        "api.example.com": "api.example.com:443",
-        "api.example.com:8443": "api.example.com:8443",
-        "api.example.com/v1?tls=false": "api.example.com:80",
-        "[2001:db8::1]:9/v1": "[2001:db8::1]:9",
-    }.items():
-        engine = registry.create("llm", f"openai://{target}{'&' if '?' in target else '?'}model=x")
-        assert isinstance(engine, RemoteLlm) and engine.destination == destination
-
-
-@pytest.mark.parametrize("model", ["redirect", "status-400"])
-def test_openai_follows_no_redirect_and_repeats_nothing_that_a_server_says(
-    model: str, garage: Garage, server: ChatServer
-) -> None:
-    asked = len(server.bodies)
-    with pytest.raises(EngineError) as raised:
-        list(garage.loaded("llm", server.url(model)).generate(HELLO, NEVER))
-    assert len(server.bodies) == asked + 1
-    assert "hello there" not in str(raised.value)
-
-
-def test_openai_takes_its_key_from_the_environment(monkeypatch: pytest.MonkeyPatch, server: ChatServer) -> None:
-    monkeypatch.setenv("SOME_KEY", "sesame")
-    engine = registry.create("llm", server.url("text", key_env="SOME_KEY"))
-    engine.load()
-    list(engine.generate(HELLO, NEVER))
-    engine.close()
-    assert server.authorizations[-1] == "Bearer sesame"
 
 
 def test_a_scripted_model_calls_its_tool_and_speaks_after_the_result(garage: Garage) -> None:

@@ -1,224 +1,68 @@
-"""Any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama-server, Ollama, ...
-
-Each lane thread has an event loop and an async client of its own. That is what makes a cancel prompt: a blocking read
-cannot be interrupted from outside, but a task can be cancelled while no token arrives, and its connection is closed.
-Nothing is retried here, and no redirect is followed: retrying is the caller's policy, and words go to one host only.
-"""
+"""Any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama-server, Ollama, ..."""
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import json
 import math
-import os
 import re
-import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from pydantic import Field
 
-from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, Locality, Message, TextDelta, ToolCall
-from voicebot.engines.options import DriverOptions, EngineSpec
+from voicebot.engines.base import LlmDone, LlmRequest, Message, TextDelta, ToolCall
+from voicebot.engines.http_llm import NO_KEY, Address, HttpLlm, HttpOptions, clean, kind_of
+from voicebot.engines.options import EngineSpec
 from voicebot.engines.tool_calls import call_from
-from voicebot.errors import (
-    ConfigError,
-    EngineBadOutput,
-    EngineError,
-    EngineOverloaded,
-    EngineTimeout,
-    EngineUnavailable,
-)
+from voicebot.errors import EngineBadOutput, EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable
 
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
-T = TypeVar("T")
-POLL_S = 0.02
-"""How often a waiting request looks at its cancellation token and its deadlines."""
-NO_KEY = "none"
-"""Sent to servers that want no key; the SDK insists on one."""
+_REASONING = re.compile(r"(?:gpt-[5-9]|o\d)")
+"""OpenAI's models that refuse a temperature. Source: its guide to reasoning models."""
 
 
-class OpenAiLlm:
-    """`openai://host[:port]/v1?model=...`. Remote, unless the host is this machine's loopback; a `RemoteDriver`."""
+class OpenAiLlm(HttpLlm):
+    """`openai://host[:port]/v1?model=...`. Remote, unless the host is this machine's loopback."""
 
-    class Options(DriverOptions):
-        model: str = Field(min_length=1)
+    SDK = "openai"
+
+    class Options(HttpOptions):
         key_env: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_]\w*$")
-        """The environment variable that holds the API key."""
-        locality: Literal["", "remote"] = ""
-        """"remote" guards a loopback address as if it were elsewhere: a tunnel or a proxy listens there. There is no
-        "local": a host elsewhere cannot be declared to be here."""
-        tls: bool | None = None
-        """Whether to speak https; by default yes, but not to the loopback."""
-        connect_s: float = Field(5.0, gt=0)
-        first_token_s: float = Field(15.0, gt=0)
-        total_s: float = Field(60.0, gt=0)
-        max_concurrency: int = Field(8, ge=1, le=256)
         usage: bool = True
         """Ask for token counts at the end of the stream."""
         logprobs: bool = False
         limit_field: Literal["", "max_tokens", "max_completion_tokens"] = ""
         """What the server calls the token limit; "" is the newer name at openai.com and the older elsewhere."""
+        sampling: bool | None = None
+        """Whether to send temperature and top_p; by default yes, but not to OpenAI's reasoning models."""
+        effort: str = ""
+        """How long a reasoning model thinks, in the server's words ("low"); its thoughts count in max_tokens."""
 
     def __init__(self, spec: EngineSpec, options: Options) -> None:
         """Raises: ConfigError for a URL without a host."""
-        self._spec = spec
+        super().__init__(spec, options, Address.of(spec, options))
         self._options = options
-        self.max_concurrency = options.max_concurrency
-        try:
-            parts = urlsplit(f"//{spec.target}")
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise ConfigError(f"{spec.url}: {error}") from error
-        if not host:
-            raise ConfigError(f"{spec.url}: no host; write openai://host[:port]/v1?model=NAME")
-        here = _is_loopback(host)
-        self.locality: Locality = "local" if here and options.locality != "remote" else "remote"
-        tls = not here if options.tls is None else options.tls
-        self._base_url = f"{'https' if tls else 'http'}://{spec.target}"
-        self.destination = f"{f'[{host}]' if ':' in host else host}:{port or (443 if tls else 80)}"
-        newer = host == "openai.com" or host.endswith(".openai.com")
-        self._limit_field = options.limit_field or ("max_completion_tokens" if newer else "max_tokens")
-        self._key: str | None = None
-        self._thread = threading.local()
-        self._lock = threading.Lock()
-        self._clients: list[_Client] = []
+        host = self._address.host
+        theirs = host == "openai.com" or host.endswith(".openai.com")
+        self._limit_field = options.limit_field or ("max_completion_tokens" if theirs else "max_tokens")
+        reasoning = theirs and _REASONING.match(options.model) is not None
+        self._samples = not reasoning if options.sampling is None else options.sampling
 
-    @property
-    def name(self) -> str:
-        return f"openai {self._options.model}"
-
-    def load(self) -> None:
-        """No request is made: it may cost money. Raises: EngineUnavailable without the SDK or a remote's key."""
-        try:
-            import openai  # noqa: F401
-        except ImportError as error:
-            raise EngineUnavailable(f"openai:// needs the package openai: {error}") from error
-        self._key = os.environ.get(self._options.key_env) or None
-        if self._key is None and self.locality == "remote":
-            raise EngineUnavailable(
-                f"{self._spec.url}: no API key; set the environment variable {self._options.key_env}"
-            )
-
-    def close(self) -> None:
-        """Idempotent. Thread: one that no request runs on; no request may be under way."""
-        with self._lock:
-            clients, self._clients = self._clients, []
-            self._thread = threading.local()
-        for client in clients:
-            client.close()
-
-    def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
-        """Cancellation: within `POLL_S`, also while nothing arrives; the connection is closed."""
-        return self.send(self.body(request), cancel)
-
-    def send(self, body: bytes, cancel: Cancel) -> Iterator[LlmChunk]:
-        """Stream the reply to a body, which goes out byte for byte. Cancellation: as `generate`."""
-        client = self._client()
-        reply = _Reply(self.name)
-        try:
-            chunks = client.stream(body, cancel, self._options)
-            for chunk in chunks:
-                yield from reply.take(chunk)
-        except EngineError:
-            raise
-        except Exception as error:  # the SDK, its HTTP client and JSON have no common base class
-            raise translate(self.name, error) from error
-        if not cancel.is_set():
-            yield from reply.finish()
-
-    def _client(self) -> _Client:
-        """This thread's own."""
-        client: _Client | None = getattr(self._thread, "client", None)
-        if client is None:
-            trust_env = self.locality == "remote"
-            client = _Client(self._base_url, self._key or NO_KEY, self._options.connect_s, trust_env)
-            self._thread.client = client
-            with self._lock:
-                self._clients.append(client)
-        return client
-
-    def body(self, request: LlmRequest) -> bytes:
-        """Raises: EngineBadOutput for a request that JSON cannot hold."""
-        try:
-            return json.dumps(self._fields(request), ensure_ascii=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError) as error:
-            raise EngineBadOutput(f"{self.name}: the request cannot be written: {type(error).__name__}") from None
-
-    def _fields(self, request: LlmRequest) -> dict[str, Any]:
-        sampling = request.sampling
-        body: dict[str, Any] = {
-            "model": self._options.model,
-            "messages": [_wire_message(message) for message in request.messages],
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            self._limit_field: sampling.max_tokens,
-            "stream": True,
-        }
-        optional = {
-            "tools": list(request.tools),
-            "stop": list(sampling.stop),
-            "seed": sampling.seed,
-            "logprobs": self._options.logprobs or None,
-            "stream_options": {"include_usage": True} if self._options.usage else None,
-            "response_format": _response_format(request),
-        }
-        return body | {name: value for name, value in optional.items() if value not in (None, [])}
-
-
-class _Client:
-    """An event loop and an async client that belong to one thread; connections are kept between requests."""
-
-    def __init__(self, base_url: str, key: str, connect_s: float, trust_env: bool) -> None:
-        """`trust_env`: take proxies from the environment; never to this machine itself."""
+    def _open_client(self) -> Any:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
-        self._loop = asyncio.new_event_loop()
-        http = DefaultAsyncHttpxClient(follow_redirects=False, trust_env=trust_env)
-        self._api: AsyncOpenAI = AsyncOpenAI(
-            base_url=base_url, api_key=key, max_retries=0, timeout=Timeout(None, connect=connect_s), http_client=http
+        return AsyncOpenAI(
+            base_url=self._address.base_url,
+            api_key=self._key or NO_KEY,
+            max_retries=0,
+            timeout=Timeout(None, connect=self._options.connect_s),
+            http_client=DefaultAsyncHttpxClient(**self._http_options),
         )
 
-    def stream(self, body: bytes, cancel: Cancel, options: OpenAiLlm.Options) -> Iterator[Any]:
-        """The reply's chunks. Ends early when cancelled. Raises: EngineTimeout.
-
-        The loop resolves names on a thread; it has one for the length of the request only, so that none is left.
-        """
-        resolver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="openai-dns")
-        self._loop.set_default_executor(resolver)
-        try:
-            yield from self._stream(body, cancel, options)
-        finally:
-            resolver.shutdown(wait=False, cancel_futures=True)
-
-    def _stream(self, body: bytes, cancel: Cancel, options: OpenAiLlm.Options) -> Iterator[Any]:
-        started = time.monotonic()
-        first_by, all_by = started + options.first_token_s, started + options.total_s
-        response = self._await(self._post(body), cancel, min(first_by, all_by))
-        if response is None:
-            return
-        chunks: AsyncIterator[Any] = aiter(response)
-        deadline = min(first_by, all_by)
-        try:
-            while (chunk := self._await(_next_or_none(chunks), cancel, deadline)) is not None:
-                if chunk.choices:
-                    deadline = all_by
-                yield chunk
-        finally:
-            self._loop.run_until_complete(response.close())
-
-    async def _post(self, body: bytes) -> Any:
-        """The SDK's own request, but of a body that is written already: what was permitted is what is sent."""
+    async def _post(self, body: bytes, client: Any) -> Any:
         from openai import AsyncStream
         from openai.types.chat import ChatCompletionChunk
 
-        return await self._api.post(
+        return await client.post(
             "/chat/completions",
             cast_to=ChatCompletionChunk,
             content=body,
@@ -226,35 +70,32 @@ class _Client:
             stream_cls=AsyncStream[ChatCompletionChunk],
         )
 
-    def close(self) -> None:
-        """Idempotent."""
-        if not self._loop.is_closed():
-            self._loop.run_until_complete(self._api.close())
-            self._loop.close()
+    def _fields(self, request: LlmRequest) -> dict[str, Any]:
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "model": self._options.model,
+            "messages": [_wire_message(message) for message in request.messages],
+            self._limit_field: sampling.max_tokens,
+            "stream": True,
+        }
+        optional = {
+            "temperature": sampling.temperature if self._samples else None,
+            "top_p": sampling.top_p if self._samples else None,
+            "tools": list(request.tools),
+            "stop": list(sampling.stop),
+            "seed": sampling.seed,
+            "logprobs": self._options.logprobs or None,
+            "reasoning_effort": self._options.effort or None,
+            "stream_options": {"include_usage": True} if self._options.usage else None,
+            "response_format": _response_format(request),
+        }
+        return body | {name: value for name, value in optional.items() if value not in (None, [])}
 
-    def _await(self, awaitable: Awaitable[T], cancel: Cancel, deadline: float) -> T | None:
-        """The result, or None if cancelled. Raises: EngineTimeout past the deadline (monotonic seconds)."""
-        return self._loop.run_until_complete(self._watch(awaitable, cancel, deadline))
+    def _reply(self) -> _Reply:
+        return _Reply(self.name)
 
-    async def _watch(self, awaitable: Awaitable[T], cancel: Cancel, deadline: float) -> T | None:
-        task = asyncio.ensure_future(awaitable)
-        try:
-            while not task.done():
-                if cancel.is_set():
-                    return None
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise EngineTimeout("no answer in time; raise first_token_s or total_s, or use a faster model")
-                await asyncio.wait({task}, timeout=min(POLL_S, left))
-            return task.result()
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-
-
-async def _next_or_none(chunks: AsyncIterator[Any]) -> Any | None:
-    return await anext(chunks, None)
+    def _translate(self, error: Exception) -> EngineError:
+        return translate(self.name, error)
 
 
 class _Reply:
@@ -267,6 +108,7 @@ class _Reply:
         self._usage: Any = None
         self._logprobs: list[float] = []
         self._pieces = 0
+        self.begun = False
 
     def take(self, chunk: Any) -> Iterator[TextDelta]:
         """Text comes at once; tool calls come in pieces and are kept for the end."""
@@ -275,6 +117,7 @@ class _Reply:
             self._finish_reason = choice.finish_reason or self._finish_reason
             if choice.logprobs and choice.logprobs.content:
                 self._logprobs += [token.logprob for token in choice.logprobs.content]
+            self.begun |= bool(choice.delta.content or choice.delta.tool_calls)
             for piece in choice.delta.tool_calls or []:
                 self._take_call(piece)
             if choice.delta.content:
@@ -313,39 +156,20 @@ def translate(model: str, error: Exception) -> EngineError:
     """A foreign exception as ours. What the server says is left out: it may repeat the prompt."""
     import openai
 
-    said = f"{model}: {_kind(error)}"
+    said = f"{model}: {kind_of(error, getattr(error, 'code', None))}"
     if isinstance(error, openai.APITimeoutError):
         return EngineTimeout(f"{said}; the server could not be reached in time, check the URL or raise connect_s")
     if isinstance(error, openai.RateLimitError):
         return EngineOverloaded(f"{said}; wait, or raise the account's limits")
     if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
         return EngineUnavailable(f"{model}: the server refused the key (HTTP {error.status_code}); check key_env")
-    if isinstance(error, (openai.NotFoundError, openai.InternalServerError, openai.APIConnectionError)):
-        return EngineUnavailable(f"{said}; check the URL, the model's name and that the server is up")
+    if isinstance(error, (openai.InternalServerError, openai.APIConnectionError)):
+        return EngineUnavailable(f"{said}; check the URL and that the server is up", retryable=True)
+    if isinstance(error, openai.NotFoundError):
+        return EngineUnavailable(f"{said}; check the URL and the model's name")
     if isinstance(error, (openai.APIError, ValueError)):
         return EngineBadOutput(f"{said}; the server does not speak as OpenAI's do, or refuses this request")
-    return EngineUnavailable(f"{said}; the connection broke in the middle of the reply")
-
-
-_CODE = re.compile(r"[\w.-]{1,60}")
-
-
-def _kind(error: Exception) -> str:
-    """An error's class, HTTP status and code: what tells it apart without a word of anybody's."""
-    status, code = getattr(error, "status_code", None), getattr(error, "code", None)
-    known = [f"HTTP {status}"] if status else []
-    known += [code] if isinstance(code, str) and _CODE.fullmatch(code) else []
-    cause = [type(error.__cause__).__name__] if error.__cause__ is not None else []
-    return f"{type(error).__name__} ({', '.join(known or cause)})" if known or cause else type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return EngineUnavailable(f"{said}; the connection broke in the middle of the reply", retryable=True)
 
 
 def _response_format(request: LlmRequest) -> dict[str, Any] | None:
@@ -356,9 +180,8 @@ def _response_format(request: LlmRequest) -> dict[str, Any] | None:
 
 
 def _wire_message(message: Message) -> dict[str, Any]:
-    """A message in OpenAI's form: tool arguments are JSON text. Lone surrogates, which UTF-8 cannot hold, go."""
-    text = message.text.encode("utf-8", errors="replace").decode()
-    fields: dict[str, Any] = {"role": message.role, "content": text}
+    """A message in OpenAI's form: tool arguments are JSON text."""
+    fields: dict[str, Any] = {"role": message.role, "content": clean(message.text)}
     if message.tool_calls:
         fields["tool_calls"] = [
             {

@@ -27,6 +27,7 @@ DRIVERS: dict[tuple[Kind, str], str] = {
     ("turn", "fused"): "voicebot.engines.turn_fused:FusedTurn",
     ("llm", "llama"): "voicebot.engines.llamacpp:LlamaLlm",
     ("llm", "openai"): "voicebot.engines.openai_chat:OpenAiLlm",
+    ("llm", "anthropic"): "voicebot.engines.anthropic_messages:AnthropicLlm",
     ("llm", "scripted"): "voicebot.engines.scripted_llm:ScriptedLlm",
     ("tts", "espeak"): "voicebot.engines.espeak:EspeakTts",
     ("tts", "piper"): "voicebot.engines.piper:PiperTts",
