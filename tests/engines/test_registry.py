@@ -118,11 +118,21 @@ def test_a_name_is_found_in_the_models_directory_with_or_without_its_suffix(tmp_
 
 
 def test_creating_every_driver_imports_none_of_the_libraries() -> None:
-    libraries = ["onnxruntime", "faster_whisper", "llama_cpp", "openai", "piper", "pocketsphinx", "espeakng_loader"]
+    libraries = [
+        "onnxruntime",
+        "faster_whisper",
+        "llama_cpp",
+        "openai",
+        "anthropic",
+        "piper",
+        "pocketsphinx",
+        "espeakng_loader",
+    ]
     script = f"""
 import sys
 from voicebot.engines import registry
-targets = {{"whisper": "base.en", "llama": "/x.gguf", "openai": "host/v1?model=x", "piper": "/v.onnx"}}
+targets = {{"whisper": "base.en", "llama": "/x.gguf", "openai": "host/v1?model=x", "anthropic": "?model=x",
+           "piper": "/v.onnx"}}
 for kind, scheme in registry.DRIVERS:
     registry.create(kind, f"{{scheme}}://{{targets.get(scheme, '')}}")
 print([name for name in {libraries} if name in sys.modules])
