@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.virtual_time import run
-from voicebot.speaker import MAX_QUEUED_S, Speaker
+from voicebot.speaker import KEPT_S, MAX_QUEUED_S, Speaker
 from voicebot.transports.base import Pcm
 
 RATE_HZ = 8000
@@ -194,13 +194,26 @@ def test_a_paused_reply_and_one_without_sound_do_not_finish() -> None:
     assert silent.finished() is None
 
 
-def test_sound_far_back_is_forgotten() -> None:
-    speaker = Speaker(FakeWire())
+def test_a_long_reply_is_heard_whole_with_pauses_that_go_back_and_its_far_past_is_forgotten() -> None:
+    wire = FakeWire()
+    speaker = Speaker(wire)
     speaker.start(1)
-    for _ in range(400):
-        speaker.queue(1, ramp(0, FRAME))
-        speaker.pull(FRAME)
-    assert len(speaker._tracks[1].chunks) <= 2 * RATE_HZ // FRAME + 2
+    heard: list[int] = []
+    for n in range(150):
+        speaker.queue(1, ramp(n * 200, (n + 1) * 200))
+        sound = speaker.pull(FRAME)
+        assert sound is not None
+        heard += sound.tolist()
+        if n % 40 == 39:
+            back = min(len(heard), KEPT_S * RATE_HZ)
+            wire.unplayed = int(back)
+            speaker.pause(1)
+            del heard[len(heard) - int(back) :]
+            speaker.resume(1)
+    while (rest := speaker.pull(FRAME)) is not None:
+        heard += rest.tolist()
+    assert heard == list(range(150 * 200 - 150 * 200 % FRAME))
+    assert len(speaker._tracks[1].sound) <= 6 * KEPT_S * RATE_HZ
 
 
 @pytest.mark.parametrize("release", ["pull", "drop"])

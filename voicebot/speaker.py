@@ -1,51 +1,63 @@
 """The call's mouth: each reply's sound queued at the playout rate, pulled by the transport 20 ms at a time.
 
-A reply's sound is kept until 2 s after it was pulled, so that a pause can go back to the first unheard sample.
+At least the last 2 s pulled of a reply are kept, so that a pause can go back to the first unheard sample.
 Bounded: MAX_QUEUED_S of sound ahead of the caller; `room` tells the reply's maker to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from voicebot.core.audio import Pcm
+from voicebot.core.audio import Pcm, silence
 from voicebot.transports.base import Transport
 
 KEPT_S = 2.0
 MAX_QUEUED_S = 30.0
 
 
+FIRST_ROOM = 16_384
+"""Samples that a reply's buffer holds at first; it doubles as it must."""
+
+
 @dataclass(slots=True)
 class _Track:
     """One reply's sound. Positions count samples from the reply's first."""
 
-    chunks: deque[tuple[int, Pcm]] = field(default_factory=deque)
+    sound: Pcm = field(default_factory=lambda: silence(FIRST_ROOM))
+    """What is kept: positions [first, queued), and room after it."""
+    first: int = 0
     queued: int = 0
     pulled: int = 0
     heard: int = 0
     complete: bool = False
     begun: bool = False
 
-    def append(self, pcm: Pcm) -> None:
-        self.chunks.append((self.queued, pcm))
+    def append(self, pcm: Pcm, kept: int) -> None:
+        """More sound; where there is no room for it, what lies `kept` samples behind the last pulled is let go."""
+        if self.queued - self.first + len(pcm) > len(self.sound):
+            self._make_room(len(pcm), max(self.first, self.pulled - kept))
+        at = self.queued - self.first
+        self.sound[at : at + len(pcm)] = pcm
         self.queued += len(pcm)
 
-    def take(self, samples: int, kept: int) -> Pcm:
-        """The next samples, zero-padded at the end; what lies `kept` samples back is let go."""
-        out = np.zeros(samples, dtype=np.int16)
-        stop = min(self.pulled + samples, self.queued)
-        for at, pcm in self.chunks:
-            lo, hi = max(at, self.pulled), min(at + len(pcm), stop)
-            if lo < hi:
-                out[lo - self.pulled : hi - self.pulled] = pcm[lo - at : hi - at]
-        self.pulled = stop
-        while self.chunks and self.chunks[0][0] + len(self.chunks[0][1]) < stop - kept:
-            self.chunks.popleft()
-        return out
+    def _make_room(self, samples: int, first: int) -> None:
+        live = self.sound[first - self.first : self.queued - self.first]
+        if len(live) + samples > len(self.sound) // 2:
+            grown = silence(2 * (len(live) + samples))
+            grown[: len(live)] = live
+            self.sound = grown
+        else:
+            self.sound[: len(live)] = live.copy()
+        self.first = first
+
+    def take(self, samples: int) -> Pcm:
+        """The next samples, zero-padded at the end."""
+        ready = self.sound[self.pulled - self.first : min(self.pulled + samples, self.queued) - self.first]
+        self.pulled += len(ready)
+        return ready.copy() if len(ready) == samples else np.concatenate((ready, silence(samples - len(ready))))
 
 
 class Speaker:
@@ -60,7 +72,7 @@ class Speaker:
 
     def queue(self, reply: int, pcm: Pcm) -> None:
         """More of a reply's sound, held until `start`."""
-        self._tracks.setdefault(reply, _Track()).append(pcm)
+        self._tracks.setdefault(reply, _Track()).append(pcm, int(KEPT_S * self._transport.playout_rate_hz))
 
     def complete(self, reply: int) -> None:
         """Nothing more will be queued for it."""
@@ -124,7 +136,7 @@ class Speaker:
         ready = track.queued - track.pulled
         if ready <= 0 or (ready < samples and not track.complete):
             return None
-        pcm = track.take(samples, int(KEPT_S * self._transport.playout_rate_hz))
+        pcm = track.take(samples)
         self._drained.set()
         return pcm
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,15 @@ def test_the_program_prints_nothing_but_the_error_and_no_traceback(tmp_path: Pat
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_server_has_no_threads_of_numpys_own_that_spin_between_turns() -> None:
+    script = (
+        "import sys; sys.argv = ['voicebot', 'serve']\n"
+        "import voicebot.cli.main, numpy, os\n"
+        "numpy.ones((512, 512)) @ numpy.ones((512, 512))\n"
+        "print(len(os.listdir('/proc/self/task')))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "1\n"

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+import voicebot.cli.one_blas_thread  # noqa: F401 - it must come before numpy does
 from voicebot.cli.audit import audit
 from voicebot.cli.bench import app as bench_app
 from voicebot.cli.bill import bill
