@@ -10,18 +10,22 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from voicebot.core.audio import Pcm, mulaw_encode, silence
+from voicebot.core.audio import Pcm, mulaw_decode, mulaw_encode, silence
 from voicebot.errors import EngineUnavailable
 
 RATE_HZ = 8_000
 FRAME_S = 0.02
+STREAM_PATH = "/telephony/twilio"
+ARRIVAL_S = 2.0
+"""Over which the calls begin."""
 FRAME_SAMPLES = 160
 AUDIBLE = 164
 """Absolute sample value that a listener would notice: -46 dB full scale."""
@@ -32,9 +36,7 @@ INTERRUPT_AFTER_S = 0.6
 ANSWER_S = 10.0
 """No answer by then is a lost turn."""
 SILENCE = base64.b64encode(mulaw_encode(silence(FRAME_SAMPLES))).decode("ascii")
-_AUDIBLE_CODES = bytes(
-    code for code in range(256) if abs(int((~code & 0x0F) * 8 + 132 << ((~code & 0x70) >> 4)) - 132) >= AUDIBLE
-)
+_QUIET_CODES = bytes(code for code in range(256) if abs(int(mulaw_decode(bytes([code]))[0])) < AUDIBLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Tally:
     """First sample of an interruption sent to `clear` received."""
     lateness_ms: list[float] = field(default_factory=list)
     """Of each piece of an answer but its first: how long after the sound before it had been played out; 0 in time."""
+    tick_late_ms: list[float] = field(default_factory=list)
+    """How late each fiftieth of the callers' own messages went out: over a few ms, it is the crowd that is measured."""
     lost_turns: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -120,7 +124,7 @@ class CrowdCaller:
         for turn in count():
             if loop.time() >= until_s or not await self._ask():
                 return
-            if turn % 2:
+            if turn % 2 == 0:
                 await asyncio.sleep(INTERRUPT_AFTER_S)
                 if not await self._interrupt():
                     return
@@ -174,6 +178,8 @@ class CrowdCaller:
                 f'"inbound","chunk":"{chunk}","timestamp":"{(chunk - 1) * 20}","payload":"{payload}"}}}}'
             )
             await self._echo_marks(socket, loop.time())
+            if chunk % 50 == 0:
+                self._tally.tick_late_ms.append((loop.time() - due) * 1000)
             due += FRAME_S
 
     def _note_speech(self, now: float) -> None:
@@ -229,20 +235,23 @@ class CrowdCaller:
                 self._answered.set()
 
 
-_QUIET_CODES = bytes(code for code in range(256) if code not in _AUDIBLE_CODES)
+async def crowd(spoken: Sentence, url: str, calls: int, talk_s: float, tally: Tally) -> None:
+    """Hold so many calls at once with the server at `url` (http://...), evenly spread over the 20 ms of a frame."""
+    stream = url.replace("http", "ws", 1) + STREAM_PATH
+
+    async def one(number: int) -> None:
+        await CrowdCaller(number, spoken, tally).call(stream, talk_s, FRAME_S * number / calls)
+
+    await spread_over(calls, one)
 
 
-async def crowd(url: str, calls: int, spoken: Sentence, talk_s: float, tally: Tally) -> None:
-    """Hold so many calls at once, evenly spread over the first two seconds and over the 20 ms of a frame."""
+async def spread_over(calls: int, one: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """All of them at once, begun evenly over the first two seconds."""
+
+    async def later(number: int) -> None:
+        await asyncio.sleep(ARRIVAL_S * number / calls)
+        await one(number)
+
     async with asyncio.TaskGroup() as group:
         for number in range(calls):
-            group.create_task(_later(CrowdCaller(number, spoken, tally), url, talk_s, number / calls))
-
-
-async def _later(caller: CrowdCaller, url: str, talk_s: float, share: float) -> None:
-    await asyncio.sleep(2.0 * share)
-    await caller.call(url, talk_s, FRAME_S * share)
-
-
-def frames_of(sentences: Sequence[Sentence]) -> int:
-    return sum(len(one.frames) for one in sentences)
+            group.create_task(later(number))

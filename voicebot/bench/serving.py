@@ -53,12 +53,16 @@ class Served:
     def events(self) -> Mapping[str, float]:
         """The server's counts of what happened in calls, from its metrics: drafts, aborted, reopened, ..."""
         with urlopen(f"{self.url}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-        found: dict[str, float] = {}
-        for name, labels, value in METRIC.findall(text):
-            if name == "voicebot_events_total" and (event := re.search(r'event="([^"]*)"', labels)):
-                found[event[1]] = found.get(event[1], 0.0) + float(value)
-        return found
+            return event_counts(answer.read().decode())
+
+
+def event_counts(metrics: str) -> dict[str, float]:
+    """Event -> how often, over all transports, from a server's metrics in Prometheus' text format."""
+    found: dict[str, float] = {}
+    for name, labels, value in METRIC.findall(metrics):
+        if name == "voicebot_events_total" and (event := re.search(r'event="([^"]*)"', labels)):
+            found[event[1]] = found.get(event[1], 0.0) + float(value)
+    return found
 
 
 @contextmanager

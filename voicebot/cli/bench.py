@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from voicebot.errors import ConfigError, VoicebotError
+from voicebot.cli import bench_calls
+from voicebot.cli.bench_parts import (
+    JsonOption,
+    PlotOption,
+    ProfileOption,
+    RepeatOption,
+    ShapeOption,
+    UrlOption,
+    print_json,
+    reported,
+    stdout_to_stderr,
+)
 
 if TYPE_CHECKING:
     from voicebot.bench.measure import Measure, Result, Subject
     from voicebot.engines.base import Kind
 
-app = typer.Typer(help="Measure engines: stt, llm, tts; and make models of true size: shapes.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure engines (stt, llm, tts) and whole calls (latency, load, turns); make models of true size (shapes).",
+    no_args_is_help=True,
+)
 shapes_app = typer.Typer(
     help="Models of a true architecture and size: random weights, speed only.", no_args_is_help=True
 )
 app.add_typer(shapes_app, name="shapes")
-FAILED, BAD_INPUT = 1, 2
-
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-ShapeOption = Annotated[
-    list[str] | None, typer.Option("--shape", help="From `voicebot bench shapes list`; repeatable; made if need be.")
-]
-UrlOption = Annotated[list[str] | None, typer.Option("--url", help="An engine URL; repeatable.")]
-RepeatOption = Annotated[int, typer.Option("--repeat", min=1, help="Runs of each measurement.")]
-PlotOption = Annotated[Path | None, typer.Option("--plot", help="Write a picture to this SVG file.")]
-ProfileOption = Annotated[str | None, typer.Option("--profile", help="Without --shape and --url: its own engine.")]
+bench_calls.add_to(app)
 
 
 @app.command()
@@ -86,7 +87,7 @@ def list_shapes(as_json: JsonOption = False) -> None:
         for s in SHAPES.values()
     ]
     if as_json:
-        _print({"note": NOTE, "shapes_dir": str(root), "shapes": rows})
+        print_json({"note": NOTE, "shapes_dir": str(root), "shapes": rows})
         return
     for row in rows:
         typer.echo(f"{row['name']:<18} {row['kind']:<4} {'made' if row['made'] else '':<5} {row['what']}")
@@ -99,15 +100,15 @@ def make(
     as_json: JsonOption = False,
 ) -> None:
     """Build a shape into the cache, unless it is there."""
-    with _reported():
+    with reported():
         from voicebot.bench.shapes import NOTE, find_shape, make_shape, shapes_dir, size_mb
 
         root, shape = shapes_dir(), find_shape(name)
-        with _stdout_to_stderr():
+        with stdout_to_stderr():
             path = make_shape(shape, root)
         size = size_mb(path)
         if as_json:
-            _print({"name": name, "path": str(path), "url": shape.url(root), "size_mb": size, "note": NOTE})
+            print_json({"name": name, "path": str(path), "url": shape.url(root), "size_mb": size, "note": NOTE})
         else:
             typer.echo(f"{path}\n{size} MB; {shape.url(root)}\n{NOTE}")
 
@@ -121,13 +122,13 @@ def _bench(
     plot: Path | None,
     profile: str | None,
 ) -> None:
-    with _reported():
+    with reported():
         from voicebot.bench.measure import machine, measure
         from voicebot.bench.report import notes, show, write_svg
         from voicebot.bench.shapes import NOTE
 
         results: list[Result] = []
-        with _stdout_to_stderr():
+        with stdout_to_stderr():
             for subject in _subjects(kind, shapes or [], urls or [], profile):
                 typer.echo(f"measuring {subject.name} ...", err=True)
                 results.append(measure(subject, repeat, _work(kind)))
@@ -138,7 +139,7 @@ def _bench(
         if as_json:
             rows = [result.document() | {"notes": notes(result)} for result in results]
             note = {"note": NOTE} if any(result.random_weights for result in results) else {}
-            _print({"bench": kind, "machine": where, "repeat": repeat, **note, "results": rows})
+            print_json({"bench": kind, "machine": where, "repeat": repeat, **note, "results": rows})
         else:
             show(results, title, Console())
 
@@ -179,31 +180,3 @@ def _own(kind: Kind, url: str, models: Path) -> Subject:
     from voicebot.engines.registry import parse
 
     return Subject(kind, parse(kind, url, models).short_name, url, models, random_weights=False)
-
-
-def _print(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
-
-
-@contextlib.contextmanager
-def _reported() -> Iterator[None]:
-    """One clear line and an exit code for our errors."""
-    try:
-        yield
-    except VoicebotError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(BAD_INPUT if isinstance(error, ConfigError) else FAILED) from None
-
-
-@contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """Libraries written in C print to file descriptor 1 as they please; meanwhile it is standard error."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)

@@ -126,9 +126,18 @@ class Caller(ABC):
 
         Raises: CallFailed when there is none within `timeout_s`, or it does not end within that.
         """
-        seconds = f"within {timeout_s:g} s"
-        await self.until(lambda: self._reply_began(after_s), timeout_s, f"no answer was heard {seconds}")
-        await self.until(lambda: self._reply_ended(after_s), timeout_s, f"the answer did not end {seconds}")
+        await self.wait_begun(after_s, timeout_s)
+        await self.until(
+            lambda: self._reply_ended(after_s), timeout_s, f"the answer did not end within {timeout_s:g} s"
+        )
+        return self._first_audible_s(after_s)
+
+    async def wait_begun(self, after_s: float, timeout_s: float) -> float:
+        """Wait until an answer is heard after `after_s`; when its first audible sample played. Raises: CallFailed."""
+        await self.until(lambda: self._reply_began(after_s), timeout_s, f"no answer was heard within {timeout_s:g} s")
+        return self._first_audible_s(after_s)
+
+    def _first_audible_s(self, after_s: float) -> float:
         started = self.heard.first_audible_s(after_s)
         if started is None:
             raise CallFailed("the answer was cleared before any of it was heard")

@@ -63,6 +63,18 @@ class Recording:
                 found = (piece, frames[0])
         return self._onset_s(*found) if found else None
 
+    def silent_from_s(self, after_s: float, quiet_s: float) -> float | None:
+        """When the first `quiet_s` without an audible frame begin, from `after_s` on; None if none are known yet."""
+        end = after_s
+        for piece in self._pieces:
+            for frame, audible in enumerate(piece.audible):
+                at = self._at(piece, frame)
+                if audible and at >= end:
+                    if at - end >= quiet_s:
+                        return end
+                    end = at + FRAME_MS / 1000
+        return end if self.stop_s - end >= quiet_s else None
+
     def last_audible_s(self) -> float | None:
         """When the last audible frame ends; may lie in the future. None: nothing audible yet."""
         for piece in reversed(self._pieces):

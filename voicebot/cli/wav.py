@@ -93,6 +93,11 @@ def speech_stop(pcm: Pcm, rate_hz: int = SPEECH_RATE_HZ) -> int:
     return min(len(pcm), (last + 1) * rate_hz * FRAME_MS // 1000)
 
 
+def speech_start(pcm: Pcm, rate_hz: int = SPEECH_RATE_HZ) -> int:
+    """Where the speech of a recording begins, by the same measure: the first sample of its first frame that counts."""
+    return max(0, len(pcm) - speech_stop(pcm[::-1], rate_hz))
+
+
 def write_wav(path: Path, pcm: Pcm, rate_hz: int) -> None:
     """Mono, 16 bit. Raises: ConfigError when the file cannot be written."""
     try:

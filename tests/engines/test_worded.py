@@ -1,0 +1,64 @@
+"""Models of random weights with given words: the work is done, and only the words are others."""
+
+from __future__ import annotations
+
+from threading import Event
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from voicebot.engines.base import LlmDone, LlmRequest, Message, TextDelta
+from voicebot.engines.registry import create
+from voicebot.errors import ConfigError
+
+
+def worded(kind: str, inner: str, rest: str) -> str:
+    return f"worded://?engine={quote(inner, safe='')}&{rest}"
+
+
+def test_the_words_are_those_of_the_nearest_length() -> None:
+    url = worded("stt", "scripted://?text=random", "text=hello&ms=500&text=what+time+is+it&ms=900")
+    stt = create("stt", url)
+    stt.load()
+    assert stt.transcribe(np.ones(16_000, np.int16), Event()).text == "what time is it"
+    assert stt.transcribe(np.ones(9_000, np.int16), Event()).text == "hello"
+    stt.close()
+
+
+def test_a_stream_of_it_shows_no_random_words() -> None:
+    stt = create("stt", worded("stt", "scripted://?text=random+words&stream=true", "text=hello"))
+    stt.load()
+    stream = stt.open_stream()
+    assert stream is not None
+    assert stream.feed(np.ones(16_000, np.int16)) == ""
+    assert stream.finish().text == "hello"
+    stream.abandon()
+
+
+def test_each_token_becomes_four_characters_of_the_reply_and_none_of_it_is_lost() -> None:
+    llm = create("llm", worded("llm", "scripted://?reply=a+b+c", "reply=The+reply+is+long."))
+    llm.load()
+    chunks = list(llm.generate(LlmRequest([Message("user", "hi")]), Event()))
+    assert [chunk.text for chunk in chunks if isinstance(chunk, TextDelta)] == ["The ", "repl", "y is", " lon", "g."]
+    assert isinstance(chunks[-1], LlmDone)
+    assert chunks[-1].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        worded("llm", "worded://?engine=x&reply=y", "reply=hi"),
+        worded("llm", "openai://api.example.com/v1?model=m", "reply=hi"),
+        "worded://?reply=hi",
+    ],
+    ids=["itself", "a remote engine", "no engine"],
+)
+def test_what_it_cannot_stand_before_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        create("llm", url)
+
+
+def test_texts_without_their_lengths_are_refused() -> None:
+    with pytest.raises(ConfigError, match="2 texts need 2 lengths"):
+        create("stt", worded("stt", "scripted://", "text=one&text=two"))

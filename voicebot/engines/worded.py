@@ -1,0 +1,162 @@
+"""Models of random weights with the words that they should have said: for measuring whole calls at true speed.
+
+The engine behind does all of its work; only its words are replaced. So a call with models of the true shape goes as it
+would with the true weights: the recogniser's words decide how long is waited, the reply has clauses of usual length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from voicebot.core.audio import SPEECH_RATE_HZ
+from voicebot.engines.base import (
+    Cancel,
+    Kind,
+    LlmChunk,
+    LlmDone,
+    LlmEngine,
+    LlmRequest,
+    Locality,
+    Pcm,
+    SttEngine,
+    SttStream,
+    TextDelta,
+    Transcript,
+)
+from voicebot.engines.options import DriverOptions, EngineSpec
+from voicebot.errors import ConfigError
+
+TOKEN_CHARS = 4
+"""Of English, as the vocabularies of the models that are measured cut it."""
+
+
+class WordedStt:
+    """The recogniser of `engine`; heard is the `text` whose `ms` of speech is nearest to what was given."""
+
+    locality: Locality = "local"
+    max_concurrency = 1
+
+    class Options(DriverOptions):
+        engine: str
+        """The engine's own URL, percent-encoded."""
+        text: tuple[str, ...] = Field(min_length=1)
+        ms: tuple[float, ...] = ()
+        """How long each text is when it is spoken; needed with more than one."""
+
+        @model_validator(mode="after")
+        def _one_length_each(self) -> WordedStt.Options:
+            if len(self.text) > 1 and len(self.ms) != len(self.text):
+                raise ValueError(f"{len(self.text)} texts need {len(self.text)} lengths in ms, not {len(self.ms)}")
+            return self
+
+    def __init__(self, spec: EngineSpec, options: Options) -> None:
+        self._options = options
+        self._inner: SttEngine = _inner("stt", options.engine, spec)
+        self.max_concurrency = self._inner.max_concurrency
+
+    @property
+    def name(self) -> str:
+        return f"{self._inner.name} (given words)"
+
+    def load(self) -> None:
+        """Raises: EngineUnavailable."""
+        self._inner.load()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
+        heard = self._inner.transcribe(pcm, cancel, narrowband)
+        return heard if cancel.is_set() else self.words_of(len(pcm))
+
+    def open_stream(self, narrowband: bool = False) -> SttStream | None:
+        stream = self._inner.open_stream(narrowband)
+        return None if stream is None else WordedStream(self, stream)
+
+    def words_of(self, samples: int) -> Transcript:
+        lengths = self._options.ms or (0.0,)
+        given_ms = samples * 1000 / SPEECH_RATE_HZ
+        nearest = min(range(len(lengths)), key=lambda at: abs(lengths[at] - given_ms))
+        return Transcript(self._options.text[nearest])
+
+
+class WordedStream:
+    """One utterance; its partial words are not shown, because they would be random."""
+
+    def __init__(self, engine: WordedStt, inner: SttStream) -> None:
+        self._engine = engine
+        self._inner = inner
+        self._samples = 0
+
+    def feed(self, pcm: Pcm) -> str:
+        self._samples += len(pcm)
+        self._inner.feed(pcm)
+        return ""
+
+    def finish(self) -> Transcript:
+        self._inner.finish()
+        return self._engine.words_of(self._samples)
+
+    def abandon(self) -> None:
+        self._inner.abandon()
+
+
+class WordedLlm:
+    """The language model of `engine`; each of its tokens becomes the next four characters of the next `reply`."""
+
+    locality: Locality = "local"
+
+    class Options(DriverOptions):
+        engine: str
+        reply: tuple[str, ...] = Field(min_length=1)
+
+    def __init__(self, spec: EngineSpec, options: Options) -> None:
+        self._inner: LlmEngine = _inner("llm", options.engine, spec)
+        self._replies = cycle(options.reply)
+        self.max_concurrency = self._inner.max_concurrency
+
+    @property
+    def name(self) -> str:
+        return f"{self._inner.name} (given words)"
+
+    def load(self) -> None:
+        """Raises: EngineUnavailable."""
+        self._inner.load()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
+        reply = next(self._replies)
+        tokens = [reply[at : at + TOKEN_CHARS] for at in range(0, len(reply), TOKEN_CHARS)]
+        sampling = replace(request.sampling, max_tokens=len(tokens))
+        made = self._inner.generate(replace(request, sampling=sampling, tools=request.tools), cancel)
+        yield from _worded(iter(tokens), made)
+
+
+def _worded(tokens: Iterator[str], made: Iterator[LlmChunk]) -> Iterator[LlmChunk]:
+    """A chunk of random text stands for one token; what the model did not come to say is said at its end."""
+    for chunk in made:
+        if isinstance(chunk, TextDelta) and (token := next(tokens, "")):
+            yield TextDelta(token)
+        elif isinstance(chunk, LlmDone):
+            yield from (TextDelta(rest) for rest in tokens)
+            yield replace(chunk, finish_reason="stop", mean_logprob=math.nan, min_logprob=math.nan)
+
+
+def _inner(kind: Kind, url: str, spec: EngineSpec) -> Any:
+    """Raises: ConfigError, also for a remote engine: nothing may leave behind a driver that calls itself local."""
+    from voicebot.engines.registry import create
+
+    if url.startswith("worded:"):
+        raise ConfigError(f"{spec.url}: engine= names the engine whose words are replaced, not worded:// again")
+    inner = create(kind, url, spec.models_dir)
+    if inner.locality != "local":
+        raise ConfigError(f"{spec.url}: {inner.name} is remote; worded:// takes engines of this machine only")
+    return inner
