@@ -133,8 +133,10 @@ import sys
 from voicebot.engines import registry
 targets = {{"whisper": "base.en", "llama": "/x.gguf", "openai": "host/v1?model=x", "anthropic": "?model=x",
            "piper": "/v.onnx"}}
+words = {{"stt": "?engine=scripted://&text=x", "llm": "?engine=scripted://&reply=x"}}
 for kind, scheme in registry.DRIVERS:
-    registry.create(kind, f"{{scheme}}://{{targets.get(scheme, '')}}")
+    target = words[kind] if scheme == "worded" else targets.get(scheme, "")
+    registry.create(kind, f"{{scheme}}://{{target}}")
 print([name for name in {libraries} if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
