@@ -9,7 +9,6 @@ costs is a matter of `bench latency`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -63,6 +62,13 @@ class TurnsResult:
         return asdict(self)
 
 
+class NeverCancelled:
+    """A token for work that is always waited for."""
+
+    def is_set(self) -> bool:
+        return False
+
+
 class Ear:
     """The engines, with what they said of each stretch of sound: the same stretch is recognised once."""
 
@@ -81,7 +87,7 @@ class Ear:
         """Words, confidence, P(end). `heard_to`: the turn up to now, pause included."""
         key = pcm.tobytes()
         if key not in self._known:
-            said = self._stt.transcribe(pcm, threading.Event())
+            said = self._stt.transcribe(pcm, NeverCancelled())
             end = None
             if self._turn is not None and said.text:
                 sound = heard_to[-TURN_AUDIO_S * SPEECH_RATE_HZ :] if self._turn.wants_audio else silence(0)
