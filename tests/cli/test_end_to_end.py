@@ -107,6 +107,20 @@ def test_a_caller_can_speak_into_an_answer_and_hear_it_cleared(talkative_server:
     asyncio.run(interrupt())
 
 
+def test_the_embedded_recogniser_hears_a_telephone_caller_word_for_word(tmp_path: Path, speech: Path) -> None:
+    engines = ("engines.vad=silero://", "engines.tts=espeak://en-us", "engines.stt=pocketsphinx://?decoders=1")
+    said = ("what_time_is_it", "set_a_timer", "seven_times_eight")
+    with running_server(tmp_path, *engines, "engines.llm=scripted://?reply=Yes.") as url:
+        wavs = [speech / f"{name}.wav" for name in said]
+        result = voicebot("call", *wavs, "--url", over_twilio(url), "--json")
+    assert result.exit_code == 0, result.stderr
+    assert [turn["heard"] for turn in json.loads(result.stdout)["turns"]] == [
+        "what time is it",
+        "set a timer for ten minutes",
+        "what is seven times eight",
+    ]
+
+
 def test_a_call_without_an_answer_in_time_exits_1_and_names_the_wav(server: str, speech: Path) -> None:
     result = voicebot("call", speech / "hello.wav", "--url", over_twilio(server), "--timeout", "0.1")
     assert (result.exit_code, result.stdout) == (1, "")

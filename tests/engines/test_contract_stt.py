@@ -11,6 +11,7 @@ from tests.engines.conftest import ALREADY, HAS_MOONSHINE, NEVER, OWN_LM, SPHINX
 from voicebot.engines import registry
 from voicebot.engines.base import Pcm, SttEngine
 from voicebot.errors import EngineBadOutput, EngineOverloaded, EngineTimeout, EngineUnavailable
+from voicebot.evals.speech import word_errors
 
 WHISPER = "whisper://whisper-tiny.en?device=cpu"
 TRUSTING = f"{WHISPER}&logprob=-50&compression_ratio=1000&no_speech=1"
@@ -28,6 +29,11 @@ def stt(request: pytest.FixtureRequest, garage: Garage) -> SttEngine:
     return garage.loaded("stt", request.param)
 
 
+@pytest.fixture(params=[False, True], ids=["wide", "telephone"])
+def narrowband(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 def stream_words(engine: SttEngine, pcm: Pcm) -> tuple[str, list[str]]:
     """The final words, and the partial ones after each 100 ms."""
     stream = engine.open_stream()
@@ -36,9 +42,11 @@ def stream_words(engine: SttEngine, pcm: Pcm) -> tuple[str, list[str]]:
     return stream.finish().text, partials
 
 
-def test_a_transcript_has_text_a_confidence_and_words_in_order(stt: SttEngine, spoken: Spoken) -> None:
+def test_a_transcript_has_text_a_confidence_and_words_in_order(
+    stt: SttEngine, spoken: Spoken, narrowband: bool
+) -> None:
     pcm = spoken["set_a_timer.wav"][1]
-    transcript = stt.transcribe(pcm, NEVER)
+    transcript = stt.transcribe(pcm, NEVER, narrowband)
     assert isinstance(transcript.text, str)
     assert 0.0 <= transcript.confidence <= 1.0
     starts = [word.start_ms for word in transcript.words]
@@ -46,9 +54,9 @@ def test_a_transcript_has_text_a_confidence_and_words_in_order(stt: SttEngine, s
     assert all(0 <= word.start_ms < word.stop_ms <= len(pcm) / 16 + 50 for word in transcript.words)
 
 
-def test_an_utterance_of_one_sample_or_of_silence_is_no_error(stt: SttEngine) -> None:
+def test_an_utterance_of_one_sample_or_of_silence_is_no_error(stt: SttEngine, narrowband: bool) -> None:
     for samples in (1, 100, 16_000):
-        assert isinstance(stt.transcribe(np.zeros(samples, dtype=np.int16), NEVER).text, str)
+        assert isinstance(stt.transcribe(np.zeros(samples, dtype=np.int16), NEVER, narrowband).text, str)
 
 
 def test_a_cancelled_recognition_is_empty_and_the_engine_works_afterwards(stt: SttEngine, spoken: Spoken) -> None:
@@ -63,15 +71,17 @@ def test_it_works_on_a_thread_other_than_the_loaders(stt: SttEngine, spoken: Spo
     assert isinstance(in_another_thread(lambda: stt.transcribe(spoken["hello.wav"][1], NEVER)).text, str)
 
 
-def test_a_stream_is_finished_or_abandoned_any_number_of_times(stt: SttEngine, spoken: Spoken) -> None:
+def test_a_stream_is_finished_or_abandoned_any_number_of_times(
+    stt: SttEngine, spoken: Spoken, narrowband: bool
+) -> None:
     for _ in range(5):
-        stream = stt.open_stream()
+        stream = stt.open_stream(narrowband)
         if stream is None:
             pytest.skip("this driver hears whole utterances only")
         assert isinstance(stream.feed(spoken["hello.wav"][1]), str)
         stream.abandon()
         stream.abandon()
-    finished = stt.open_stream()
+    finished = stt.open_stream(narrowband)
     assert finished is not None
     finished.finish()
     finished.abandon()
@@ -99,16 +109,6 @@ SENTENCES = (
 )  # fmt: skip
 
 
-def errors_in(expected: str, heard: str) -> int:
-    """The word edit distance."""
-    row = list(range(len(heard.split()) + 1))
-    for deleted, word in enumerate(expected.split(), 1):
-        previous, row[0] = row[:], deleted
-        for index, other in enumerate(heard.split(), 1):
-            row[index] = min(previous[index] + 1, row[index - 1] + 1, previous[index - 1] + (word != other))
-    return row[-1]
-
-
 @pytest.mark.skipif(not OWN_LM.is_file(), reason="models/speech/en-us.lm.bin has not been built")
 @pytest.mark.parametrize("streaming", [True, False])
 def test_pocketsphinx_hears_the_committed_sentences_almost_word_for_word(
@@ -119,7 +119,7 @@ def test_pocketsphinx_hears_the_committed_sentences_almost_word_for_word(
     for name in SENTENCES:
         words, pcm = spoken[f"{name}.wav"]
         heard = stream_words(engine, pcm)[0] if streaming else engine.transcribe(pcm, NEVER).text
-        errors += errors_in(words, heard)
+        errors += word_errors(words, heard)
         heard_as.append((words, heard))
     assert errors <= MAX_WORD_ERRORS, heard_as
 

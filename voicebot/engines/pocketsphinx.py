@@ -1,13 +1,15 @@
 """Speech recognition by PocketSphinx with the English model of its wheel: the recogniser that needs no download.
 
 It decodes while the caller speaks; at the end of speech only a last pass over the word lattice is left. A decoder
-serves one utterance at a time, so a small pool of them is shared by all calls.
+serves one utterance at a time, so a small pool of them is shared by all calls. Telephone speech has a pool of its
+own, whose acoustic model is made from the wideband one when it is loaded; see `sphinx_narrow.py`.
 """
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -17,6 +19,7 @@ from pydantic import Field
 from voicebot.engines.base import Cancel, Locality, Pcm, Transcript, Word
 from voicebot.engines.options import DriverOptions, EngineSpec
 from voicebot.engines.sphinx_c import Decoder, Segment, package_dir
+from voicebot.engines.sphinx_narrow import NarrowModel
 from voicebot.errors import EngineOverloaded, EngineUnavailable
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -45,7 +48,9 @@ class PocketSphinxStt:
         """
 
         decoders: int = Field(2, ge=1, le=32)
-        """Utterances recognised at once."""
+        """Utterances recognised at once; each takes 75 MB."""
+        telephone: int = Field(2, ge=0, le=32)
+        """The same of telephone speech; 0: it is heard with the wideband model, and badly."""
         lm: str = ""
         """N-gram language model (ARPA or Sphinx binary). Without it: the shipped one, else the wheel's general
         English."""
@@ -66,10 +71,7 @@ class PocketSphinxStt:
         self._spec = spec
         self._options = options
         self.max_concurrency = options.decoders
-        self._lock = threading.Lock()
-        self._free: list[Decoder] = []
-        self._generation = 0
-        self._cmn = options.cmninit
+        self._wide = self._narrow = _Pool()
 
     @property
     def name(self) -> str:
@@ -78,28 +80,29 @@ class PocketSphinxStt:
     def load(self) -> None:
         """Raises: EngineUnavailable."""
         self.close()
-        settings = self._settings()
-        decoders = [Decoder(settings) for _ in range(self._options.decoders)]
-        for decoder in decoders:
-            decoder.start(self._cmn)
-            decoder.feed(np.zeros(FEED_SAMPLES, dtype=np.int16))
-            decoder.end()
-        with self._lock:
-            self._free = decoders
+        settings, cmn = self._settings(), self._options.cmninit
+        self._wide = self._narrow = _Pool(settings, self._options.decoders, cmn)
+        if not self._options.telephone:
+            return
+        model = NarrowModel(Path(settings["hmm"]))
+        if model.needed:
+            with tempfile.TemporaryDirectory(prefix="voicebot-narrow-") as folder:  # read as a decoder is made
+                differing = model.write(Path(folder))
+                self._narrow = _Pool({**settings, **differing}, self._options.telephone, model.cmn(cmn))
 
     def close(self) -> None:
         """Frees the idle decoders; one that is in use is freed when its stream gives it back."""
-        with self._lock:
-            decoders, self._free = self._free, []
-            self._generation += 1
-        for decoder in decoders:
-            decoder.close()
+        self._wide.close()
+        self._narrow.close()
 
     def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         """Raises: EngineOverloaded if streams hold every decoder."""
         stream = self.open_stream(narrowband)
         if stream is None:
-            raise EngineOverloaded(f"{self._spec.url}: all {self._options.decoders} decoders are busy; raise decoders=")
+            option = "telephone" if narrowband and self._options.telephone else "decoders"
+            raise EngineOverloaded(
+                f"{self._spec.url}: all {getattr(self._options, option)} decoders are busy; raise {option}="
+            )
         try:
             for start in range(0, len(pcm), FEED_SAMPLES):
                 if cancel.is_set():
@@ -111,22 +114,9 @@ class PocketSphinxStt:
 
     def open_stream(self, narrowband: bool = False) -> PocketSphinxStream | None:
         """None when no decoder is free."""
-        with self._lock:
-            if not self._free:
-                return None
-            decoder, generation = self._free.pop(), self._generation
-        decoder.start(self._cmn)
-        return PocketSphinxStream(self, decoder, generation, self._options.min_confidence)
-
-    def give_back(self, decoder: Decoder, generation: int, cmn: str | None) -> None:
-        """Return a decoder to the pool with the means that its utterance taught, if it held speech."""
-        with self._lock:
-            if cmn is not None:
-                self._cmn = cmn
-            if generation == self._generation:
-                self._free.append(decoder)
-                return
-        decoder.close()
+        pool = self._narrow if narrowband else self._wide
+        decoder = pool.take()
+        return None if decoder is None else PocketSphinxStream(pool, decoder, self._options.min_confidence)
 
     def _settings(self) -> dict[str, str]:
         model = package_dir() / "model" / "en-us"
@@ -149,13 +139,53 @@ class PocketSphinxStt:
         }
 
 
+class _Pool:
+    """Decoders of one acoustic model, and the cepstral means that their utterances have taught. Thread: any."""
+
+    def __init__(self, settings: Mapping[str, str] | None = None, size: int = 0, cmn: str = "") -> None:
+        """Without decoders where no model is loaded. Raises: EngineUnavailable."""
+        self._cmn = cmn
+        self._lock = threading.Lock()
+        self._open = True
+        self._free = [Decoder(settings or {}) for _ in range(size)]
+        for decoder in self._free:
+            decoder.start(cmn)
+            decoder.feed(np.zeros(FEED_SAMPLES, dtype=np.int16))
+            decoder.end()
+
+    def take(self) -> Decoder | None:
+        """A decoder with an utterance begun; None when none is free."""
+        with self._lock:
+            if not self._free:
+                return None
+            decoder = self._free.pop()
+        decoder.start(self._cmn)
+        return decoder
+
+    def give_back(self, decoder: Decoder, cmn: str | None) -> None:
+        """`cmn`: the means that its utterance taught, if it held speech."""
+        with self._lock:
+            if cmn is not None:
+                self._cmn = cmn
+            if self._open:
+                self._free.append(decoder)
+                return
+        decoder.close()
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            decoders, self._free, self._open = self._free, [], False
+        for decoder in decoders:
+            decoder.close()
+
+
 class PocketSphinxStream:
     """One utterance in one decoder of the pool. Thread: the engine's lane."""
 
-    def __init__(self, engine: PocketSphinxStt, decoder: Decoder, generation: int, min_confidence: float) -> None:
-        self._engine = engine
+    def __init__(self, pool: _Pool, decoder: Decoder, min_confidence: float) -> None:
+        self._pool = pool
         self._decoder: Decoder | None = decoder
-        self._generation = generation
         self._min_confidence = min_confidence
 
     def feed(self, pcm: Pcm) -> str:
@@ -183,7 +213,7 @@ class PocketSphinxStream:
     def _release(self, cmn: str | None) -> None:
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
-            self._engine.give_back(decoder, self._generation, cmn)
+            self._pool.give_back(decoder, cmn)
 
     def _transcript(self, segments: Iterator[Segment]) -> Transcript:
         """Words without fillers and pronunciation marks, as "[NOISE]", "<sil>" and "the(2)" are."""
