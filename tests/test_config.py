@@ -61,7 +61,7 @@ def test_the_environment_may_also_say_where_things_live() -> None:
         (["profile=fast"], ["profile = 'fast'", "'auto', 'embedded', 'local' or 'gpu'"]),
         (["turn.soft_end_ms=500"], ["turn.soft_end_ms (500) <= turn.min_wait_ms (200)"]),
         (["webrtc.ice_servers=[{urls=['stun:x'], user='y'}]"], ["webrtc.ice_servers.0.user", "not permitted"]),
-        (["twilio.public_url=bot.example.com"], ["twilio.public_url", "bot.example.com"]),
+        (["telephony.public_url=bot.example.com"], ["telephony.public_url", "bot.example.com"]),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_names_key_value_and_source(overrides: list[str], words: list[str]) -> None:

@@ -21,7 +21,6 @@ from voicebot.config import load_config
 from voicebot.core.audio import mulaw_decode, mulaw_encode
 from voicebot.errors import ConfigError
 from voicebot.server import bind, create_app
-from voicebot.transports.telephony.twilio import signature
 
 SCRIPTED = (
     "engines.vad=scripted://",
@@ -29,8 +28,7 @@ SCRIPTED = (
     "engines.llm=scripted://?reply=Hello+to+you.",
     "engines.tts=scripted://?ms_per_char=20",
 )
-STREAM = "/telephony/twilio"
-VOICE = "/telephony/twilio/voice"
+STREAM = "ws://localhost/telephony/twilio"
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
@@ -43,7 +41,7 @@ def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
 @contextmanager
 def serving(tmp_path: Path, *overrides: str, host: str = "127.0.0.1", ready: bool = True) -> Iterator[TestClient]:
     config = load_config(env={}, overrides=[*SCRIPTED, f"trace.dir={tmp_path / 'traces'}", *overrides])
-    with TestClient(create_app(config), client=(host, 50_000)) as client:
+    with TestClient(create_app(config), "http://localhost", client=(host, 50_000)) as client:
         if ready:
             until(lambda: client.get("/healthz").status_code == 200)
         yield client
@@ -244,36 +242,6 @@ def test_transcripts_are_for_this_machine_unless_the_settings_say_otherwise(tmp_
         assert client.get("/api/calls/x/trace").status_code == 403
     with serving(tmp_path, "server.api_remote=true", host="192.0.2.7") as client:
         assert client.get("/api/calls/x").status_code == 404
-
-
-# ---- Twilio's webhook
-
-
-def test_the_voice_webhook_sends_the_call_to_the_stream(client: TestClient) -> None:
-    for answer in (client.get(VOICE), client.post(VOICE, data={"CallSid": "CA1"})):
-        assert answer.headers["content-type"].startswith("application/xml")
-        assert '<Connect><Stream url="wss://testserver/telephony/twilio"/></Connect>' in answer.text
-
-
-def test_the_public_url_of_the_settings_goes_before_the_host_header(tmp_path: Path) -> None:
-    with serving(tmp_path, "twilio.public_url=https://bot.example.com") as client:
-        assert 'url="wss://bot.example.com/telephony/twilio"' in client.get(VOICE).text
-
-
-def test_with_an_auth_token_unsigned_requests_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "t0ken")
-    with serving(tmp_path, "twilio.public_url=https://bot.example.com") as client:
-        refused = client.post(VOICE, data={"CallSid": "CA1"})
-        assert refused.status_code == 403
-        assert "X-Twilio-Signature" in refused.json()["error"]
-        signed = signature("t0ken", "https://bot.example.com" + VOICE, {"CallSid": "CA1"})
-        assert client.post(VOICE, data={"CallSid": "CA1"}, headers={"X-Twilio-Signature": signed}).status_code == 200
-        with pytest.raises(WebSocketDisconnect), client.websocket_connect(STREAM):
-            pass
-        signed = signature("t0ken", "wss://bot.example.com" + STREAM, {})
-        with client.websocket_connect(STREAM, headers={"X-Twilio-Signature": signed}) as far:
-            far.send_json(start_of("CA5"))
-            until(lambda: client.get("/api/calls/CA5").status_code == 200)
 
 
 # ---- the port

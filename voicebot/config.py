@@ -29,6 +29,7 @@ from voicebot.config_brain import (
     Section,
     ToolsConfig,
 )
+from voicebot.config_telephony import TelephonyConfig
 from voicebot.core.settings import TurnSettings
 from voicebot.errors import ConfigError
 
@@ -39,6 +40,8 @@ _TURN = TurnSettings()
 
 DEFAULT_FILE = Path("voicebot.toml")
 ENV_PREFIX = "VOICEBOT_"
+DEEP = ("fleet", "telephony")
+"""Sections that have sections of their own."""
 ENV_NOT_SETTINGS = frozenset({"VOICEBOT_HOME", "VOICEBOT_MODELS"})
 
 
@@ -136,17 +139,6 @@ class WebRtcConfig(Section):
     ice_servers: tuple[IceServer, ...] = ()
 
 
-class TwilioConfig(Section):
-    """Twilio Media Streams. With a token in the environment, signatures are checked and calls ended by REST."""
-
-    public_url: str = Field(default="", pattern=r"^(https?://[^/\s]+/?)?$")
-    """How Twilio reaches this server, e.g. "https://bot.example.com"; "" takes the request's Host header."""
-    auth_token_env: str = "TWILIO_AUTH_TOKEN"
-    """Name of the environment variable that holds the auth token."""
-    account_sid: str = ""
-    """For ending calls by REST; "" takes the one that each call names."""
-
-
 class TraceConfig(Section):
     """One JSON line per event and command of every call."""
 
@@ -165,7 +157,7 @@ class Config(Section):
     turn: TurnConfig = TurnConfig()
     reply: ReplyConfig = ReplyConfig()
     webrtc: WebRtcConfig = WebRtcConfig()
-    twilio: TwilioConfig = TwilioConfig()
+    telephony: TelephonyConfig = TelephonyConfig()
     trace: TraceConfig = TraceConfig()
     fleet: dict[str, MemberConfig] = Field(default_factory=dict)
     """By name; empty for one general member that the llm engine plays."""
@@ -227,7 +219,7 @@ def _from_file(path: Path | None) -> Iterator[_Setting]:
 def _flatten(path: tuple[str, ...], tree: Mapping[str, Any], origin: str) -> Iterator[_Setting]:
     for key, value in tree.items():
         here = (*path, key)
-        if isinstance(value, Mapping) and len(here) < (3 if here[0] == "fleet" else 2):
+        if isinstance(value, Mapping) and len(here) < (3 if here[0] in DEEP else 2):
             yield from _flatten(here, value, origin)
         else:
             yield _Setting(here, value, origin)
@@ -257,14 +249,14 @@ def _toml_value(text: str) -> Any:
     return tree["value"] if len(tree) == 1 else text
 
 
-def _known_keys() -> list[str]:
+def _known_keys(model: type[Section] = Config, before: str = "") -> list[str]:
     keys = []
-    for name, field in Config.model_fields.items():
+    for name, field in model.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
-            keys += [f"{name}.{key}" for key in section.model_fields]
+            keys += _known_keys(section, f"{before}{name}.")
         else:
-            keys.append(name)
+            keys.append(f"{before}{name}")
     return keys
 
 
@@ -299,7 +291,9 @@ def _in_words(error: ValidationError, settings: Sequence[_Setting]) -> str:
             lines.append(str(fault["ctx"]["error"]))
             continue
         path = [str(part) for part in fault["loc"]]
-        origin = origins.get(".".join(path[:2])) or origins.get(path[0], "the defaults")
+        origin = (
+            origins.get(".".join(path[:3])) or origins.get(".".join(path[:2])) or origins.get(path[0], "the defaults")
+        )
         said = fault["msg"].replace("Input should", "should", 1)
         lines.append(f"{'.'.join(path)} = {fault['input']!r} (from {origin}): {said}")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,9 @@ from voicebot.config import Config, ServerConfig
 from voicebot.errors import ConfigError
 from voicebot.http_api import add_routes
 from voicebot.service import VoiceServer, product_version
-from voicebot.telephony_api import twilio_routes
+from voicebot.telephony.access import Access
+from voicebot.telephony.audiosocket import AudioSocketDoor
+from voicebot.telephony.doors import Doors
 
 WS_MESSAGE_LIMIT = 1024 * 1024
 WS_PING_S = 20.0
@@ -42,15 +45,22 @@ class Banner:
 def create_app(config: Config) -> FastAPI:
     """The whole server as an ASGI application; its `VoiceServer` is in `app.state.server`. Raises: ConfigError."""
     server = VoiceServer(config)
+    access = Access(config.telephony, os.environ)
+    doors, audiosocket = Doors(server, access, os.environ), AudioSocketDoor(server, access)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with server.running():
-            yield
+        try:
+            async with server.running(), audiosocket.open():
+                yield
+        except ConfigError as error:
+            server.fault = error
+            raise
 
     app = FastAPI(title="voicebot", version=product_version(), lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    app.include_router(twilio_routes(server))
+    app.state.audiosocket = audiosocket
+    app.include_router(doors.router())
     add_routes(app, server)
     return app
 

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from voicebot.profiles import Resolved, resolve_profile
 from voicebot.recorder import TraceWriter
 from voicebot.session import CallDeps, Session
 from voicebot.toolwork import Toolwork
+from voicebot.transports.base import NO_LINE, PhoneLine
 from voicebot.warmup import dummy_turn
 
 log = logging.getLogger(__name__)
@@ -87,12 +88,17 @@ class VoiceServer:
         return {kind: engine.name for kind, engine in engines.items()} | turn
 
     async def begin(
-        self, slot: Slot, transport: CallTransport, alias: str = "", numbers: Collection[str] = ()
+        self,
+        slot: Slot,
+        transport: CallTransport,
+        alias: str = "",
+        numbers: Collection[str] = (),
+        line: PhoneLine = NO_LINE,
     ) -> CallRecord:
         """Start a call on a negotiated transport. `numbers`: those that call and are called, as far as is known."""
         assert self._deps is not None and self._group is not None, "no call is admitted before the engines are loaded"
         label = call_label(self.config.privacy, transport.kind, numbers)
-        session = Session(new_call_id(), transport, self._deps, label)
+        session = Session(new_call_id(), transport, self._deps, label, line)
         session.allow_drafts(not self._pressure.pressed)
         return slot.start(self._group, transport, session, alias)
 
@@ -133,6 +139,11 @@ class VoiceServer:
         self.calls.closed_because = "the server is stopping; call again in a minute"
         if not await self.calls.wait_empty(self.config.server.drain_s):
             await self.calls.aclose()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that the server waits for at its end; an error of ours in it is logged and ends that task only."""
+        assert self._group is not None, "nothing is begun before the server runs"
+        return self._group.create_task(_guarded(work, name), name=name)
 
     def drain_then(self, done: Callable[[], None]) -> None:
         """Start draining as a task of the server; call `done` at its end."""
@@ -196,6 +207,13 @@ class VoiceServer:
             if self._pressure.look(lag_s, self._stt.waiting + self._llm.waiting + self._tts.waiting):
                 self.metrics.pressed.set(self._pressure.pressed)
                 self.calls.allow_drafts(not self._pressure.pressed)
+
+
+async def _guarded(work: Coroutine[Any, Any, None], name: str) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("%s: ended by an error of ours", name)
 
 
 def _engines(resolved: Resolved) -> tuple[VadEngine, Lane[SttEngine], Lane[LlmEngine], Lane[TtsEngine]]:

@@ -37,7 +37,7 @@ from voicebot.lane import LaneLike
 from voicebot.parting import Parting
 from voicebot.recorder import Recorder
 from voicebot.speaker import Speaker
-from voicebot.transports.base import KnowsCaller, Transport
+from voicebot.transports.base import NO_LINE, PhoneLine, Transport
 
 log = logging.getLogger(__name__)
 TYPED_CHARS = 2000
@@ -76,8 +76,10 @@ class CallDeps:
 class Session:
     """One call; implements `transports.base.CallPort`. Thread: the loop."""
 
-    def __init__(self, call_id: str, transport: Transport, deps: CallDeps, label: Label | None = None) -> None:
-        """`label`: that its turns begin with; None for the server's default."""
+    def __init__(
+        self, call_id: str, transport: Transport, deps: CallDeps, label: Label | None = None, line: PhoneLine = NO_LINE
+    ) -> None:
+        """`label`: that its turns begin with; None for the server's default. `line`: what is known of a telephone's."""
         self._call_id = call_id
         self._transport = transport
         self._deps = deps
@@ -89,16 +91,14 @@ class Session:
         self._windowed = 0
         self._told_samples = 0
         self._speaker = Speaker(transport)
-        self._parting = Parting(transport)
+        self._parting = Parting(call_id, line, self._do, self._apply, self._spawn)
         self._agenda = Agenda(
             notify=lambda text: self._apply(ev.NoticeDue(text)),
             last_words=self._machine.history.last_reply,
             wall_clock=deps.wall_clock,
             show_volume=lambda percent: transport.send_event({"type": "volume", "percent": percent}),
             call_id=call_id,
-            caller=transport.caller if isinstance(transport, KnowsCaller) else "",
-            end_call=self._parting.hang_up,
-            transfer_call=self._parting.transfer if self._parting.can_transfer else None,
+            **self._parting.for_tools(),
         )
         self._tools = CallTools(deps.tools, self._agenda, self._apply, self._begin)
         self._ending = EndScorer(deps.end_of_turn, self._ring, self._count) if deps.end_of_turn is not None else None
@@ -371,9 +371,9 @@ class Session:
             case ev.PublishTranscript(turn, text, final=True) if text:
                 self._account.committed(self._call_id, turn, text)
             case ev.PublishState("hearing"):
-                self._parting.put_off()
-            case ev.PublishState("listening") if reason := self._parting.take():
-                self._do(ev.EndCall(reason))
+                self._parting.withdraw()
+            case ev.PublishState("listening"):
+                self._parting.said()
             case ev.PublishErrand():
                 self._account.errand(self._call_id, command)
             case ev.PublishTurn():

@@ -13,7 +13,7 @@ from tests.cli.server import running_server
 from tests.cli.test_main import voicebot
 from tests.leaks import no_leaked_tasks
 from voicebot.cli.caller import dial, fetch_call
-from voicebot.cli.caller_twilio import TwilioCaller
+from voicebot.cli.caller_carrier import CarrierCaller
 from voicebot.cli.wav import read_speech
 
 pytestmark = pytest.mark.realtime
@@ -94,12 +94,12 @@ def test_a_caller_can_speak_into_an_answer_and_hear_it_cleared(talkative_server:
 
     async def interrupt() -> None:
         async with dial(over_twilio(talkative_server)) as caller:
-            assert isinstance(caller, TwilioCaller)
+            assert isinstance(caller, CarrierCaller)
             said = await caller.say(first)
             await caller.until(lambda: len(caller.heard.pcm(said.stop_s)) > PAST_REOPENING, 20, "no answer")
-            assert not caller.carrier.cleared_s
+            assert not caller.carrier.playback.cleared_s
             await caller.say(second)
-            await caller.until(lambda: bool(caller.carrier.cleared_s), 10, "the answer was not cleared")
+            await caller.until(lambda: bool(caller.carrier.playback.cleared_s), 10, "the answer was not cleared")
             await caller.wait_reply(said.stop_s, 60)
             call = await fetch_call(talkative_server, caller.call_id)
             assert call["turns"][0]["interrupted"]

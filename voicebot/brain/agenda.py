@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,7 +22,7 @@ def local_time() -> datetime:
 class Agenda:
     """One call's; a `brain.tools_types.CallContext`. What is due is said through `notify`; all ends with the call.
 
-    `end_call` and `transfer_call` are None where the call's transport cannot do that.
+    `end_call`, `transfer_call` and `play_digits` are None where the call's line cannot do that.
     """
 
     notify: Callable[[str], None]
@@ -31,8 +31,11 @@ class Agenda:
     show_volume: Callable[[int], None] = field(default=lambda _percent: None)
     call_id: str = ""
     caller: str = ""
+    called: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
     end_call: Callable[[str], None] | None = None
     transfer_call: Callable[[str], None] | None = None
+    play_digits: Callable[[str], None] | None = None
     _volume: int = 70
     _count: int = 0
     _due: dict[str, tuple[Scheduled, asyncio.TimerHandle]] = field(default_factory=dict)
@@ -80,6 +83,11 @@ class Agenda:
         if self.transfer_call is not None:
             self.transfer_call(target)
         return self.transfer_call is not None
+
+    def send_digits(self, digits: str) -> bool:
+        if self.play_digits is not None:
+            self.play_digits(digits)
+        return self.play_digits is not None
 
     def close(self) -> list[Scheduled]:
         """Cancel everything; what was still to come."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -58,6 +58,20 @@ class CallContext(ToolContext, Protocol):
     @property
     def caller(self) -> str:
         """Who calls, the same in every call of theirs (a number, an account); "" where that is not known."""
+        ...
+
+    @property
+    def called(self) -> str:
+        """Which of our numbers was called; "" where that is not known."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What the carrier was told to pass on with the call."""
+        ...
+
+    def send_digits(self, digits: str) -> bool:
+        """Play DTMF keys (0-9 * # A-D) into the caller's line. False: this call's line cannot."""
         ...
 
     def hang_up(self, reason: str) -> bool:

@@ -1,6 +1,6 @@
 """One caller, whatever the wire: speaks at chosen times, records what it hears, and knows when an answer has ended.
 
-The two wires are `caller_webrtc.WebRtcCaller` and `caller_twilio.TwilioCaller`; `dial` opens the one that a URL names.
+The two kinds are `caller_webrtc.WebRtcCaller` and `caller_carrier.CarrierCaller`; `dial` opens what a URL names.
 Times are seconds of the running event loop's clock.
 """
 
@@ -204,28 +204,32 @@ async def pace(send: Callable[[float], Awaitable[None]]) -> None:
 def http_root(url: str) -> str:
     """The HTTP address of the server that a call URL names. Raises: ConfigError."""
     parts = urlsplit(url)
-    scheme = {"http": "http", "https": "https", "ws": "http", "wss": "https"}.get(parts.scheme)
-    if scheme is None or not parts.hostname:
-        raise ConfigError(f"{url!r} is no call URL; write http://HOST:PORT or ws://HOST:PORT/telephony/twilio")
-    return f"{scheme}://{parts.netloc}"
+    if parts.scheme not in ("http", "https"):
+        from voicebot.cli.caller_carrier import api_root, carrier_named
+
+        carrier_named(url)
+        return api_root(url)
+    if not parts.hostname:
+        raise ConfigError(f"{url!r} is no call URL; write http://HOST:PORT or e.g. twilio+ws://HOST:PORT")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 @asynccontextmanager
 async def dial(url: str, timeout_s: float = 10.0) -> AsyncIterator[Caller]:
-    """A call over the wire that `url` names: http(s) is WebRTC, ws(s) is Twilio. Hangs up at the end.
+    """A call over the wire that `url` names: http(s) is WebRTC, others are `caller_carrier`'s. Hangs up at the end.
 
     Raises: ConfigError for another URL, CallFailed when the server cannot be reached or refuses.
     """
     root = http_root(url)
-    if url.startswith("ws"):
-        from voicebot.cli.caller_twilio import twilio_call
-
-        async with twilio_call(url, timeout_s) as caller:
-            yield caller
-    else:
+    if url.startswith("http"):
         from voicebot.cli.caller_webrtc import webrtc_call
 
         async with webrtc_call(root, timeout_s) as caller:
+            yield caller
+    else:
+        from voicebot.cli.caller_carrier import carrier_call
+
+        async with carrier_call(url, timeout_s) as caller:
             yield caller
 
 

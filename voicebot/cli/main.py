@@ -125,7 +125,7 @@ def call(
     context: typer.Context,
     wavs: Annotated[list[Path], typer.Argument(metavar="WAV...", help="Mono 16-bit PCM at 8 or 16 kHz; one a turn.")],
     url: Annotated[
-        str, typer.Option(help="http://HOST:PORT for WebRTC, ws://HOST:PORT/telephony/twilio for Twilio.")
+        str, typer.Option(help="http://HOST:PORT for WebRTC, VENDOR+ws://HOST:PORT, audiosocket://HOST:PORT[/UUID].")
     ] = "http://127.0.0.1:8080",
     as_json: JsonOption = False,
     save: Annotated[Path | None, typer.Option(help="Write what was heard to this WAV.")] = None,
@@ -141,6 +141,19 @@ def call(
         if save:
             write_wav(save, report.pcm, report.rate_hz)
         _print_json(report.document()) if as_json else show(report, Console())
+
+
+@app.command()
+@_with_settings
+def token(
+    config: Config,
+    vendor: Annotated[str, typer.Argument(help="twilio, asterisk, audio_stream, audiosocket, ...")],
+    password: Annotated[bool, typer.Option("--password", help="The vendor's standing password instead.")] = False,
+) -> None:
+    """A media URL for one telephone call, or a vendor's password, for exchanges that ask for no answer document."""
+    from voicebot.cli.token import credential
+
+    typer.echo(credential(config, vendor, password))
 
 
 @app.command()

@@ -44,13 +44,21 @@ class Recording:
             levels = frame_levels(pcm, self.rate_hz)
             self._pieces.append(Heard(start_s, pcm, tuple(level >= AUDIBLE for level in levels)))
 
-    def cut(self, at_s: float) -> None:
-        """Forget what would have played at `at_s` or later."""
+    def cut(self, at_s: float) -> Pcm:
+        """Forget what would have played at `at_s` or later; that sound, int16[n]."""
+        taken: list[Pcm] = []
         while self._pieces and self._pieces[-1].start_s >= at_s:
-            self._pieces.pop()
+            taken.insert(0, self._pieces.pop().pcm)
         if self._pieces and self.stop_s > at_s:
             last = self._pieces.pop()
-            self.add(last.start_s, last.pcm[: round((at_s - last.start_s) * self.rate_hz)])
+            kept = round((at_s - last.start_s) * self.rate_hz)
+            self.add(last.start_s, last.pcm[:kept])
+            taken.insert(0, last.pcm[kept:])
+        return np.concatenate(taken) if taken else EMPTY
+
+    def played(self, now: float) -> int:
+        """Samples that have played by `now`."""
+        return round(sum(min(max(now - piece.start_s, 0.0) * self.rate_hz, len(piece.pcm)) for piece in self._pieces))
 
     def first_audible_s(self, after_s: float) -> float | None:
         """When the first audible frame at or after `after_s` begins, exact to its first sample over the gate."""

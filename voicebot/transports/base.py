@@ -6,12 +6,33 @@ It never sees engines, the brain or the session's inside; all methods here are s
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Pcm = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneLine:
+    """Who calls whom, what the carrier was told to pass on, and what the line can do; None: it cannot."""
+
+    caller: str = ""
+    """The number or name that calls; "" where it is not known."""
+    called: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Custom parameters, as the vendor calls them."""
+    send_digits: Callable[[str], Awaitable[bool]] | None = None
+    """Play DTMF keys into the caller's line; False when the vendor refused or was not reached."""
+    transfer: Callable[[str], Awaitable[bool]] | None = None
+    """Hand the caller over to a telephone number or SIP address; False as above. The far side then ends the stream."""
+
+
+NO_LINE = PhoneLine()
+"""Of a call that is no telephone's."""
 
 
 class CallPort(Protocol):
@@ -76,21 +97,4 @@ class Transport(Protocol):
 
     def close(self, reason: str) -> None:
         """End the call from our side (after what is queued has gone out, within 2 s). Idempotent."""
-        ...
-
-
-@runtime_checkable
-class KnowsCaller(Protocol):
-    """A transport that is told who calls."""
-
-    caller: str
-    """The same in every call of theirs (a number, an account); "" where this call does not say."""
-
-
-@runtime_checkable
-class Transfers(Protocol):
-    """A transport that can hand its caller over to someone else."""
-
-    def transfer(self, target: str) -> None:
-        """Remember it: when the call is closed, which follows at once, the caller goes to `target` (number or SIP)."""
         ...

@@ -14,9 +14,10 @@ from voicebot.core.audio import mulaw_decode, mulaw_encode
 from voicebot.errors import ProtocolError
 from voicebot.transports.telephony.twilio import (
     TwilioWire,
-    hang_up_request,
+    hang_up,
     signature,
     signature_matches,
+    transfer,
     twiml,
 )
 from voicebot.transports.telephony.wire import Connected, Digit, Ignored, Marked, Media, Started, Stopped
@@ -31,7 +32,7 @@ START: dict[str, Any] = {
         "accountSid": "AC1",
         "callSid": "CA1",
         "tracks": ["inbound"],
-        "customParameters": {"caller": "+15550100"},
+        "customParameters": {"caller": "+15550100", "called": "+15550199"},
         "mediaFormat": FORM,
     },
 }
@@ -75,7 +76,8 @@ def test_connected_stop_dtmf_and_mark_become_events() -> None:
 
 
 def test_start_tells_who_calls_and_with_which_parameters() -> None:
-    assert parse(START) == Started("MZ1", "CA1", "AC1", {"caller": "+15550100"})
+    given = {"caller": "+15550100", "called": "+15550199"}
+    assert parse(START) == Started("MZ1", "CA1", "AC1", given, "+15550100", "+15550199")
 
 
 def test_media_is_decoded_to_8_khz_samples() -> None:
@@ -188,11 +190,12 @@ def test_outgoing_messages_carry_the_streams_id() -> None:
 
 
 def test_the_twiml_connects_the_call_to_the_stream_and_escapes_the_url() -> None:
-    root = ElementTree.fromstring(twiml('wss://bot.example.com/telephony/twilio?a=1&b="2"'))
+    root = ElementTree.fromstring(twiml('wss://bot.example.com/telephony/twilio?a=1&b="2"', {"caller": '"<&>'}))
     stream = root.find("./Connect/Stream")
     assert root.tag == "Response"
     assert stream is not None
     assert stream.get("url") == 'wss://bot.example.com/telephony/twilio?a=1&b="2"'
+    assert [parameter.attrib for parameter in stream] == [{"name": "caller", "value": '"<&>'}]
 
 
 DOCUMENTED = {
@@ -232,6 +235,17 @@ def test_a_changed_parameter_does_not_match() -> None:
 
 
 def test_the_request_that_ends_a_call_cannot_leave_its_path() -> None:
-    url, form = hang_up_request("AC1", "../CA1")
-    assert url == "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/..%2FCA1.json"
-    assert form == {"Status": "completed"}
+    request = hang_up("https://api.twilio.com", "AC1", "t0ken", "../CA1")
+    assert request.url == "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/..%2FCA1.json"
+    assert (request.method, request.form, request.user) == ("POST", {"Status": "completed"}, ("AC1", "t0ken"))
+    assert "t0ken" not in repr(request)
+
+
+@pytest.mark.parametrize(
+    ("target", "dialled"),
+    [("+15550123", "<Number>+15550123</Number>"), ("sip:desk@pbx", "<Sip>sip:desk@pbx</Sip>")],
+)
+def test_a_transfer_dials_a_number_or_a_sip_address(target: str, dialled: str) -> None:
+    form = transfer("https://api.twilio.com", "AC1", "t0ken", "CA1", target).form
+    assert form is not None
+    assert f"<Response><Dial>{dialled}</Dial></Response>" in form["Twiml"]

@@ -121,9 +121,13 @@ class AsteriskWire(Wire):
         return compact({"command": name, **named})
 
     def _started(self, message: Mapping[str, Any]) -> Started:
-        name = read_text(message, "format")
+        name = optional_text(message, "format") or self._parameters.get("format", "")
         if name not in FORMATS:
-            raise ProtocolError(f"format {shown(name)}; set c(...) to one of {', '.join(FORMATS)}", UNSUPPORTED)
+            known = ", ".join(FORMATS)
+            raise ProtocolError(
+                f"format {shown(name)}; set c(...) to one of {known}, and v(format=...) where Asterisk tells none",
+                UNSUPPORTED,
+            )
         self._codec, self.rate_hz = FORMATS[name]
         self.playout_rate_hz = self.rate_hz
         connection = read_text(message, "connection_id")
@@ -133,6 +137,7 @@ class AsteriskWire(Wire):
             account_sid=optional_text(message, "channel"),
             parameters={**read_parameters(message, "channel_variables"), **flat(self._parameters)},
             caller=self._parameters.get("caller", ""),
+            called=self._parameters.get("called", ""),
         )
 
 

@@ -61,7 +61,13 @@ class AudioStreamWire(Wire):
         if not call_sid:
             raise ProtocolError("neither the metadata's 'callSid' nor the URL's 'call' names the call")
         self._open = True
-        return Started(call_sid, call_sid, parameters=flat(metadata), caller=optional_text(metadata, "from"))
+        return Started(
+            call_sid,
+            call_sid,
+            parameters=flat(metadata),
+            caller=optional_text(metadata, "from"),
+            called=optional_text(metadata, "to"),
+        )
 
 
 def _metadata(message: str) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class AudioHookWire(Wire):
     packet_s = 0.2
     lead_s = 0.3
     waits_for_stop = True
+    transfers = True
 
     def __init__(self) -> None:
         self._id = ""
@@ -91,6 +92,10 @@ class AudioHookWire(Wire):
 
     def clear(self) -> tuple[str]:
         return (self._message("event", {"entities": [{"type": "barge_in", "data": {}}]}),)
+
+    def transfer(self, target: str) -> tuple[str]:
+        """The flow that the call came from goes on, and reads `transfer` from the output variables."""
+        return (self._message("disconnect", {"reason": "completed", "outputVariables": {"transfer": target}}),)
 
     def goodbye(self, reason: str) -> tuple[str]:
         return (self._message("disconnect", {"reason": "completed", "info": reason[:200]}),)
@@ -127,6 +132,7 @@ class AudioHookWire(Wire):
             account_sid=optional_text(parameters, "organizationId"),
             parameters=flat({key: value for part in given for key, value in part.items()}),
             caller=optional_text(participant, "ani"),
+            called=optional_text(participant, "dnis"),
         )
 
     def _chosen(self, offered: Any) -> Mapping[str, Any]:
@@ -188,12 +194,18 @@ def signature(secret: bytes, values: Mapping[str, str], params: str) -> bytes:
     return hmac.new(secret, signed.encode(), hashlib.sha256).digest()
 
 
+def key_fault(headers: Mapping[str, str], key: str) -> str:
+    """Why the request does not come from who has our API key, in words; "" if it does."""
+    right = hmac.compare_digest(headers.get("x-api-key", "").encode(), key.encode())
+    return "" if right else "the X-API-KEY header is not ours"
+
+
 def signature_fault(
     headers: Mapping[str, str], target: str, authority: str, key: str, secret: bytes, now_s: float
 ) -> str:
     """Why the request is not signed by `secret`, in words; "" if it is. `headers` have names in small letters."""
-    if not hmac.compare_digest(headers.get("x-api-key", "").encode(), key.encode()):
-        return "the X-API-KEY header is not ours"
+    if fault := key_fault(headers, key):
+        return fault
     found = _INPUT.fullmatch(headers.get("signature-input", "")[:HEADER_CHARS])
     if found is None:
         return "the Signature-Input header is missing or unreadable"

@@ -100,4 +100,5 @@ class ExotelWire(Wire):
             account_sid=optional_text(start, "account_sid"),
             parameters=read_parameters(start, "custom_parameters"),
             caller=optional_text(start, "from"),
+            called=optional_text(start, "to"),
         )

@@ -8,7 +8,9 @@ rate is told by the metadata's `sampleRate`, or is 8 kHz. Unverified on a live s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voicebot.core.audio import Pcm
@@ -41,6 +43,7 @@ from voicebot.transports.telephony.wire import (
 RATES_HZ = frozenset({8_000, 16_000, 24_000, 32_000, 48_000, 64_000})
 SUBPROTOCOLS: Mapping[str, str] = {"jambonz": "audio.jambonz.org", "audio_fork": "audio.drachtio.org"}
 """By kind. Must be echoed, or the far side leaves."""
+SIGNATURE_AGE_S = 300
 
 
 class ForkWire(Wire):
@@ -48,6 +51,7 @@ class ForkWire(Wire):
 
     def __init__(self, kind: str = "jambonz", given_id: str = "") -> None:
         self.kind = kind
+        self.transfers = kind == "audio_fork"
         self._given_id = given_id
         self._open = False
 
@@ -69,6 +73,10 @@ class ForkWire(Wire):
     def clear(self) -> tuple[str, ...]:
         return (compact({"type": "killAudio"}), compact({"type": "clearMarks"}))
 
+    def transfer(self, target: str) -> Sequence[str]:
+        """Only mod_audio_fork has it: an event for the dialplan or ESL to act on."""
+        return (compact({"type": "transfer", "data": {"target": target}}),) if self.transfers else ()
+
     def goodbye(self, reason: str) -> tuple[str]:
         return (compact({"type": "disconnect"}),)
 
@@ -87,6 +95,7 @@ class ForkWire(Wire):
             account_sid=optional_text(metadata, "accountSid"),
             parameters=flat(metadata),
             caller=optional_text(metadata, "from"),
+            called=optional_text(metadata, "to"),
         )
 
 
@@ -100,7 +109,20 @@ def _event(message: Mapping[str, Any]) -> WireEvent:
     return Ignored(str(message.get("event") or message.get("type"))[:40])
 
 
-def listen_verbs(stream_url: str, rate_hz: int = 8_000) -> list[dict[str, Any]]:
+def webhook_fault(header: str, secret: str, body: bytes, now_s: float) -> str:
+    """Why a webhook is not signed by `secret`, in words; "" if it is. `header`: Jambonz-Signature, "t=...,v1=..."."""
+    pairs = [part.strip().partition("=") for part in header.split(",", 8)]
+    stamp = next((value for key, _, value in pairs if key == "t"), "")
+    if not (stamp.isascii() and stamp.isdigit() and abs(now_s - int(stamp[:12])) <= SIGNATURE_AGE_S):
+        return "the Jambonz-Signature header is missing or too old"
+    signed = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
+    given = [value.encode() for key, _, value in pairs if key == "v1"]
+    if not any(hmac.compare_digest(one, signed) for one in given):
+        return "the Jambonz-Signature header does not sign this request"
+    return ""
+
+
+def listen_verbs(stream_url: str, rate_hz: int) -> list[dict[str, Any]]:
     """The answer to jambonz's call hook: listen both ways, then hang up."""
     both = {"enabled": True, "streaming": True, "sampleRate": rate_hz}
     listen = {

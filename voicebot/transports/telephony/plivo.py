@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
@@ -32,6 +33,7 @@ from voicebot.transports.telephony.reading import (
     read_text,
     shown,
 )
+from voicebot.transports.telephony.rest import XML, RestRequest
 from voicebot.transports.telephony.wire import (
     Digit,
     Ignored,
@@ -55,6 +57,7 @@ class PlivoWire(Wire):
     """One stream. We send in the form that the caller's audio comes in."""
 
     kind = "plivo"
+    sends_digits = True
 
     def __init__(self) -> None:
         self._stream_id = ""
@@ -97,11 +100,14 @@ class PlivoWire(Wire):
         self._content_type, self._codec = encoding, codec
         self.rate_hz = self.playout_rate_hz = rate_hz
         self._stream_id = read_text(start, "streamId")
+        parameters = _extra_headers(optional_text(message, "extra_headers"))
         return Started(
             stream_sid=self._stream_id,
             call_sid=read_text(start, "callId"),
             account_sid=optional_text(start, "accountId"),
-            parameters=_extra_headers(optional_text(message, "extra_headers")),
+            parameters=parameters,
+            caller=parameters.get("caller", ""),
+            called=parameters.get("called", ""),
         )
 
     def _media(self, message: Mapping[str, Any]) -> WireEvent:
@@ -118,12 +124,17 @@ def _extra_headers(text: str) -> dict[str, str]:
     return flat({key.strip(): value.strip() for key, _, value in pairs})
 
 
-def plivo_xml(stream_url: str, rate_hz: int = 8_000) -> str:
-    """The answer to "what shall this call do": stream both ways to `stream_url` (wss://...)."""
+def plivo_xml(stream_url: str, rate_hz: int, parameters: Mapping[str, str]) -> str:
+    """The answer to "what shall this call do": stream both ways to `stream_url` (wss://...).
+
+    `parameters` come back in the start message; only their letters and digits do.
+    """
+    kept = {key: re.sub(r"[^A-Za-z0-9]", "", value) for key, value in parameters.items()}
+    headers = ",".join(f"{key}={value}" for key, value in kept.items() if value)
     content_type = "audio/x-mulaw;rate=8000" if rate_hz == 8_000 else f"audio/x-l16;rate={rate_hz}"
     return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        f'<Response><Stream bidirectional="true" keepCallAlive="true" contentType={quoteattr(content_type)}>'
+        f'{XML}<Response><Stream bidirectional="true" keepCallAlive="true" contentType={quoteattr(content_type)} '
+        f"extraHeaders={quoteattr(headers)}>"
         f"{escape(stream_url)}</Stream></Response>"
     )
 
@@ -153,6 +164,16 @@ def signature_matches(
     return bool(nonce) and any(hmac.compare_digest(one.strip().encode(), right) for one in candidates)
 
 
-def hang_up_url(auth_id: str, call_uuid: str) -> str:
-    """Where a DELETE with basic auth (auth id, auth token) ends the call."""
-    return f"https://api.plivo.com/v1/Account/{quote(auth_id, safe='')}/Call/{quote(call_uuid, safe='')}/"
+def hang_up(api: str, auth_id: str, auth_token: str, call_uuid: str) -> RestRequest:
+    """Ends the call, which closing the stream would not: its XML keeps it alive."""
+    return RestRequest("DELETE", _call_url(api, auth_id, call_uuid), user=(auth_id, auth_token))
+
+
+def transfer(api: str, auth_id: str, auth_token: str, call_uuid: str, document_url: str) -> RestRequest:
+    """Has the call do what the XML at `document_url` says."""
+    body = {"legs": "aleg", "aleg_url": document_url, "aleg_method": "POST"}
+    return RestRequest("POST", _call_url(api, auth_id, call_uuid), user=(auth_id, auth_token), body=body)
+
+
+def _call_url(api: str, auth_id: str, call_uuid: str) -> str:
+    return f"{api}/v1/Account/{quote(auth_id, safe='')}/Call/{quote(call_uuid, safe='')}/"

@@ -65,6 +65,7 @@ class SocketTransport:
 
     def __init__(self, socket: Socket, wire: Wire) -> None:
         self.kind = wire.kind
+        self.transfers, self.sends_digits = wire.transfers, wire.sends_digits
         self.ignored_messages = 0
         """Messages of unknown type, for the metrics."""
         self.ended_by_us = False
@@ -192,6 +193,12 @@ class SocketTransport:
     def send_digits(self, digits: str) -> bool:
         """Play DTMF keys to the caller's line; False where the vendor has no such thing."""
         messages = self._wire.digits(digits)
+        self._enqueue(messages)
+        return bool(messages)
+
+    def transfer(self, target: str) -> bool:
+        """Hand the caller over within the stream; False where the vendor has no such thing."""
+        messages = self._wire.transfer(target)
         self._enqueue(messages)
         return bool(messages)
 

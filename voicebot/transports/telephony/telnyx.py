@@ -33,6 +33,7 @@ from voicebot.transports.telephony.reading import (
     read_text,
     shown,
 )
+from voicebot.transports.telephony.rest import XML, RestRequest
 from voicebot.transports.telephony.wire import (
     Connected,
     Digit,
@@ -108,6 +109,7 @@ class TelnyxWire(Wire):
             account_sid=optional_text(start, "user_id"),
             parameters=read_parameters(start, "custom_parameters"),
             caller=optional_text(start, "from"),
+            called=optional_text(start, "to"),
         )
 
     def _media(self, message: Mapping[str, Any]) -> WireEvent:
@@ -120,10 +122,10 @@ class TelnyxWire(Wire):
 
 def texml(stream_url: str, encoding: str = "PCMU") -> str:
     """The answer to "what shall this call do": stream both ways to `stream_url` (wss://...)."""
+    codec = quoteattr(encoding)
     return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        f'<Response><Connect><Stream url={quoteattr(stream_url)} track="inbound_track" codec={quoteattr(encoding)} '
-        f'bidirectionalMode="rtp" bidirectionalCodec={quoteattr(encoding)}/></Connect></Response>'
+        f'{XML}<Response><Connect><Stream url={quoteattr(stream_url)} track="inbound_track" codec={codec} '
+        f'bidirectionalMode="rtp" bidirectionalCodec={codec}/></Connect></Response>'
     )
 
 
@@ -145,6 +147,7 @@ def signature_matches(given: str, timestamp: str, body: bytes, public_key: str, 
     return True
 
 
-def hang_up_url(call_control_id: str) -> str:
-    """Where a POST with the API key as bearer ends the call."""
-    return f"https://api.telnyx.com/v2/calls/{quote(call_control_id, safe='')}/actions/hangup"
+def action(api: str, api_key: str, call_control_id: str, name: str, **body: str) -> RestRequest:
+    """A call control command: "hangup", "transfer" (`to`) or "send_dtmf" (`digits`)."""
+    url = f"{api}/v2/calls/{quote(call_control_id, safe='')}/actions/{name}"
+    return RestRequest("POST", url, bearer=api_key, body=body)

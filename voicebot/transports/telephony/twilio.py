@@ -20,6 +20,7 @@ from voicebot.transports.telephony.codecs import MULAW
 from voicebot.transports.telephony.reading import (
     UNSUPPORTED,
     compact,
+    optional_text,
     read_digit,
     read_inner,
     read_number,
@@ -28,6 +29,7 @@ from voicebot.transports.telephony.reading import (
     read_payload,
     read_text,
 )
+from voicebot.transports.telephony.rest import XML, RestRequest, dial_xml
 from voicebot.transports.telephony.wire import (
     Connected,
     Digit,
@@ -92,11 +94,14 @@ def _started(message: Mapping[str, Any]) -> Started:
             f"media format {told}; only audio/x-mulaw, 8000 Hz, 1 channel is supported",
             UNSUPPORTED,
         )
+    parameters = read_parameters(start, "customParameters")
     return Started(
         stream_sid=read_text(start if "streamSid" in start else message, "streamSid"),
         call_sid=read_text(start, "callSid"),
-        account_sid=str(start.get("accountSid") or ""),
-        parameters=read_parameters(start, "customParameters"),
+        account_sid=optional_text(start, "accountSid"),
+        parameters=parameters,
+        caller=parameters.get("caller", ""),
+        called=parameters.get("called", ""),
     )
 
 
@@ -108,12 +113,13 @@ def _media(message: Mapping[str, Any]) -> WireEvent:
     return Media(read_number(media, "chunk"), read_number(media, "timestamp"), pcm)
 
 
-def twiml(stream_url: str) -> str:
-    """The answer to "what shall this call do": stream both ways to `stream_url` (wss://...)."""
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        f"<Response><Connect><Stream url={quoteattr(stream_url)}/></Connect></Response>"
-    )
+def twiml(stream_url: str, parameters: Mapping[str, str]) -> str:
+    """The answer to "what shall this call do": stream both ways to `stream_url` (wss://...).
+
+    `parameters` come back in the start message; the URL's query would not.
+    """
+    inner = "".join(f"<Parameter name={quoteattr(k)} value={quoteattr(v)}/>" for k, v in parameters.items())
+    return f"{XML}<Response><Connect><Stream url={quoteattr(stream_url)}>{inner}</Stream></Connect></Response>"
 
 
 def signature(auth_token: str, url: str, params: Mapping[str, str]) -> str:
@@ -139,8 +145,17 @@ def _without_port(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition(":")[0])) if parts.port else url
 
 
-def hang_up_request(account_sid: str, call_sid: str) -> tuple[str, dict[str, str]]:
-    """The REST request (POST, basic auth account_sid:auth_token) that ends a call: URL and form."""
+def hang_up(api: str, account_sid: str, auth_token: str, call_sid: str) -> RestRequest:
+    """Ends the call: closing the stream would only let Twilio go on to the next verb."""
+    return _change(api, account_sid, auth_token, call_sid, {"Status": "completed"})
+
+
+def transfer(api: str, account_sid: str, auth_token: str, call_sid: str, target: str) -> RestRequest:
+    """Hands the caller over; Twilio then ends the stream."""
+    return _change(api, account_sid, auth_token, call_sid, {"Twiml": dial_xml(target)})
+
+
+def _change(api: str, account_sid: str, auth_token: str, call_sid: str, form: Mapping[str, str]) -> RestRequest:
     account, call = quote(account_sid, safe=""), quote(call_sid, safe="")
-    url = f"https://api.twilio.com/2010-04-01/Accounts/{account}/Calls/{call}.json"
-    return url, {"Status": "completed"}
+    url = f"{api}/2010-04-01/Accounts/{account}/Calls/{call}.json"
+    return RestRequest("POST", url, user=(account_sid, auth_token), form=form)

@@ -22,13 +22,14 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The call's media begins. `call_sid`: the vendor's name of the call; `caller`: the number that calls."""
+    """The call's media begins. `call_sid`: the vendor's name of the call; `caller`, `called`: the two numbers."""
 
     stream_sid: str
     call_sid: str
     account_sid: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     caller: str = ""
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,10 @@ class Wire:
     """Whether the far end can stop playing, keep what it holds, and go on."""
     sends_silence = False
     """Whether the far end wants silence when there is nothing to play."""
+    transfers = False
+    """Whether `transfer` can hand the caller over."""
+    sends_digits = False
+    """Whether `digits` can play DTMF to the caller's line."""
     waits_for_stop = False
     """Whether our goodbye is to be answered by the far side's own before the socket closes."""
 
@@ -142,6 +147,10 @@ class Wire:
 
     def digits(self, digits: str) -> Sequence[Message]:
         """What plays these DTMF keys to the caller's line."""
+        return ()
+
+    def transfer(self, target: str) -> Sequence[Message]:
+        """What hands the caller over to `target`, a telephone number or SIP address."""
         return ()
 
     def goodbye(self, reason: str) -> Sequence[Message]:
