@@ -37,6 +37,7 @@ OWN_LIBRARIES = {
     "openai_chat": {"openai"},
     "anthropic_messages": {"anthropic"},
     "piper": {"piper"},
+    "piper_graph": {"onnx", "onnxruntime"},
     "espeak": {"espeakng_loader"},
     "moonshine": {"moonshine_voice"},
     "turn_smart": {"onnxruntime"},
