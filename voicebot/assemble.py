@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,17 +17,16 @@ from urllib.parse import urlsplit, urlunsplit
 from voicebot.books import Books
 from voicebot.brain.account import EXPERT, Account, Notebook
 from voicebot.brain.answer import BrainDeps, Router
-from voicebot.brain.confidence import Threshold
 from voicebot.brain.egress import EgressRecord
 from voicebot.brain.expert import Expert
 from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.policy import Limits
-from voicebot.brain.reply import ReplySettings
 from voicebot.brain.router import load_router
 from voicebot.config import Config, home_dir
 from voicebot.config_brain import MemberConfig
 from voicebot.core.labels import label_named
-from voicebot.engines.base import LlmEngine, Sampling
+from voicebot.documents import Documents
+from voicebot.engines.base import LlmEngine
 from voicebot.engines.registry import create
 from voicebot.errors import ConfigError
 from voicebot.frontier import Frontier, midnight
@@ -37,14 +35,11 @@ from voicebot.ledger.prices import Price, Prices
 from voicebot.ledger.reader import reading
 from voicebot.ledger.rows import EgressRow
 from voicebot.ledger.writer import LedgerWriter, open_ledger
+from voicebot.members import made, with_defaults
 from voicebot.profiles import Resolved, shipped_model
 
 log = logging.getLogger(__name__)
 ROUTER = Path("router")
-SMALL_TALKER_TASKS = ("talk", "tools")
-"""What the shipped talker was trained to do."""
-ANY_TASKS = ("talk", "tools", "rewrite", "extract", "classify", "retrieve")
-"""What a general language model is trusted with where no member is set."""
 
 
 @dataclass(slots=True)
@@ -57,6 +52,7 @@ class Brainwork:
     lanes: dict[str, Lane[LlmEngine]] = field(default_factory=dict)
     """Of members with an engine of their own, by URL."""
     fleet: Fleet = field(init=False)
+    documents: Documents | None = field(init=False)
     writer: LedgerWriter | None = None
     router: Router | None = None
     frontier: Frontier = field(init=False)
@@ -66,37 +62,20 @@ class Brainwork:
     """The thread that opens the books: it cannot be cancelled, so `aclose` waits for it."""
 
     def __post_init__(self) -> None:
+        folder = self.config.documents.dir
+        self.documents = Documents(folder) if folder is not None else None
         self.fleet = Fleet(self._members())
         self.frontier = Frontier(self.config, self.resolved.models_dir)
 
     def _members(self) -> list[Member]:
-        given = self.config.fleet
-        if not given:
-            tasks, reply = SMALL_TALKER_TASKS if self.resolved.shipped_talker else ANY_TASKS, self.config.reply
-            talker = MemberConfig(tasks=tasks, general=True, temperature=reply.temperature, max_tokens=reply.max_tokens)
-            given = {"talker": talker}
+        given = with_defaults(self.config, self.resolved.shipped_talker)
         return [self._member(name, member) for name, member in given.items()]
 
     def _member(self, name: str, given: MemberConfig) -> Member:
-        settings = self._reply_settings(given)
-        threshold = Threshold(_or_any(given.mean_logprob), _or_any(given.min_logprob))
-        return Member(
-            name,
-            frozenset(given.tasks),
-            self._lane(given.engine),
-            settings.system_prompt,
-            settings.sampling,
-            threshold,
-            given.tools,
-            given.general,
-        )
-
-    def _reply_settings(self, given: MemberConfig) -> ReplySettings:
-        shipped = self.resolved.shipped_talker and given.engine is None
-        own = "" if shipped else DEFAULT_PROMPT
-        usual = own if self.config.reply.system_prompt is None else self.config.reply.system_prompt
-        prompt = given.prompt or _prompt_in(given.prompt_file) or usual
-        return ReplySettings(prompt, Sampling(temperature=given.temperature, max_tokens=given.max_tokens))
+        lane = self._lane(given.engine)
+        shipped = self.resolved.shipped_talker and lane is self.main
+        search = self.documents.search if self.documents is not None else None
+        return made(name, given, lane, shipped, self.config, search)
 
     def _lane(self, url: str | None) -> Lane[LlmEngine]:
         if url is None or url == self.resolved.engines.llm:
@@ -116,6 +95,8 @@ class Brainwork:
             group.create_task(_done(self._opening))
             group.create_task(self.frontier.load())
             group.create_task(asyncio.to_thread(self._load_router))
+            if self.documents is not None:
+                group.create_task(asyncio.to_thread(self.documents.scan))
         price, spent_usd = self._opening.result()
         self.expert = self.frontier.open(self._record, price, spent_usd)
 
@@ -158,7 +139,9 @@ class Brainwork:
     def deps(self) -> BrainDeps:
         """What the server's calls share."""
         config = self.config
-        limits = Limits(config.router.hard_at, config.router.oos_at, config.frontier.acknowledge_ms)
+        limits = Limits(
+            config.router.hard_at, config.router.oos_at, config.frontier.acknowledge_ms, config.documents.sure
+        )
         return BrainDeps(
             self.fleet,
             self.account,
@@ -167,6 +150,7 @@ class Brainwork:
             self.expert,
             limits,
             label_named(config.privacy.default),
+            self.documents.covers if self.documents is not None else (lambda _text: 0.0),
         )
 
     async def aclose(self) -> None:
@@ -185,9 +169,6 @@ async def _done(work: asyncio.Future[Any]) -> None:
     await asyncio.shield(work)
 
 
-DEFAULT_PROMPT = "You are a voice assistant on the telephone. Answer in one or two short spoken sentences; no lists."
-
-
 def here(engine: LlmEngine) -> LlmEngine:
     """The engine. Raises: ConfigError for one elsewhere: private turns need somebody on this machine to answer."""
     if engine.locality == "remote":
@@ -196,19 +177,6 @@ def here(engine: LlmEngine) -> LlmEngine:
             "frontier.url, or reach it on the loopback address (a server or a tunnel of your own)"
         )
     return engine
-
-
-def _or_any(least: float | None) -> float:
-    return -math.inf if least is None else least
-
-
-def _prompt_in(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the prompt file {file}: {error}") from None
 
 
 def without_secrets(url: str) -> str:

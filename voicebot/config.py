@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from voicebot.config_brain import (
+    DocumentsConfig,
     FrontierConfig,
     LedgerConfig,
     MemberConfig,
@@ -166,6 +167,7 @@ class Config(Section):
     privacy: PrivacyConfig = PrivacyConfig()
     ledger: LedgerConfig = LedgerConfig()
     tools: ToolsConfig = ToolsConfig()
+    documents: DocumentsConfig = DocumentsConfig()
 
 
 @dataclass(frozen=True, slots=True)

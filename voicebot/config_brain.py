@@ -19,8 +19,10 @@ class Section(BaseModel):
 class MemberConfig(Section):
     """[fleet.NAME]: one specialist. Adding one, or giving one another model, is a matter of these lines only."""
 
+    job: Literal["talk", "extract", "classify", "rewrite", "retrieve"] = "talk"
+    """What it does with a turn; see docs/fleet.md."""
     tasks: tuple[str, ...] = ()
-    """Tasks of the router that it owns."""
+    """Tasks of the router that it owns; empty takes its job's own."""
     engine: str | None = None
     """Engine URL; None takes engines.llm. Members with the same URL share one engine."""
     prompt: str = ""
@@ -36,11 +38,25 @@ class MemberConfig(Section):
     mean_logprob: float | None = None
     general: bool = False
     """It takes what nobody owns. Exactly one member does."""
+    fields: dict[str, str] = Field(default_factory=dict)
+    """For extract: name of a detail -> what it is, in words for the model."""
+    required: tuple[str, ...] = ()
+    """For extract: the details that the caller is asked for when they are missing."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """For classify: label -> the sentence that is spoken for it, "" for the usual one."""
+    evals: Path | None = None
+    """Examples to calibrate it on: JSON lines of {"text", "expected"}; see `voicebot eval calibrate`."""
 
     @model_validator(mode="after")
     def _one_prompt(self) -> MemberConfig:
         if self.prompt and self.prompt_file:
             raise ValueError("a member of the fleet has prompt or prompt_file, not both")
+        if self.job == "extract" and not self.fields:
+            raise ValueError('a member with job = "extract" needs fields = {name = "what it is"}')
+        if self.job == "classify" and len(self.labels) < 2:
+            raise ValueError('a member with job = "classify" needs two labels at least: labels = {billing = "", ...}')
+        if unknown := set(self.required) - set(self.fields):
+            raise ValueError(f"required names {', '.join(sorted(unknown))}, which fields does not")
         return self
 
 
@@ -86,6 +102,17 @@ class PrivacyConfig(Section):
     """The same by how a call comes in: webrtc, twilio, ... The strictest of all that fit a call holds."""
     numbers: dict[str, LabelName] = Field(default_factory=dict)
     """The same by a number that calls or is called: "+15550100", or "+1555*" for all that begin so."""
+
+
+class DocumentsConfig(Section):
+    """The operator's own documents, which the member `retrieve` answers from. See docs/fleet.md."""
+
+    dir: Path | None = None
+    """Folder of .md, .txt and .pdf files; None for none."""
+    least: float = Field(default=0.5, ge=0, le=1)
+    """Share of a question's words that a passage must have to answer it."""
+    sure: float = Field(default=0.8, ge=0, le=1)
+    """Share from which the documents are asked also where the router sees no task of theirs."""
 
 
 class McpConfig(Section):

@@ -64,7 +64,7 @@ class VoiceServer:
         self._vad, self._stt, self._llm, self._tts = _engines(self.resolved)
         self._turn = _turn_lane(self.resolved)
         self._brain = Brainwork(config, self.resolved, self._llm)
-        self._tools = Toolwork(config, self._brain.frontier.clean)
+        self._tools = Toolwork(config, self._brain.frontier.clean, self._brain.documents)
         self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep)
         self._deps: CallDeps | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -117,6 +117,8 @@ class VoiceServer:
                     group.create_task(self._load(), name="load engines"),
                     group.create_task(self._watch_loop(), name="watch loop"),
                 ]
+                if (documents := self._brain.documents) is not None:
+                    background.append(group.create_task(documents.watch(), name="watch documents"))
                 try:
                     yield
                 finally:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from voicebot.brain.notes import Notes
 from voicebot.brain.toolbox import Toolbox, allowed
 from voicebot.brain.tools import TOOLS
-from voicebot.brain.tools_call import end_call, note_tools, transfer_tool
+from voicebot.brain.tools_call import document_tool, end_call, note_tools, transfer_tool
 from voicebot.brain.tools_types import Tool
 from voicebot.config import Config
 from voicebot.config_brain import ToolsConfig
+from voicebot.documents import Documents
 from voicebot.errors import ConfigError
 from voicebot.operator_tools import read_tools
 
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 class Toolwork:
     """A server's tools. Life: constructed, `load`ed, `box` handed to calls, `aclose`d after the last. Thread: loop."""
 
-    def __init__(self, config: Config, clean: Callable[[str], bool] = lambda _text: False) -> None:
+    def __init__(
+        self, config: Config, clean: Callable[[str], bool] = lambda _text: False, documents: Documents | None = None
+    ) -> None:
         """`clean`: whether a text has no personal details in it; see `brain.toolbox.allowed`. Raises: ConfigError."""
         self._config = config
         gate = allowed([*config.privacy.allow], clean)
-        self.box = Toolbox(built_in(config.tools), gate)
+        self.box = Toolbox(built_in(config.tools, documents), gate)
         for file in config.tools.files:
             self.box.add(read_tools(file))
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,12 +70,14 @@ class Toolwork:
                 )
 
 
-def built_in(config: ToolsConfig) -> list[Tool]:
+def built_in(config: ToolsConfig, documents: Documents | None = None) -> list[Tool]:
     """Those that the settings choose. Raises: ConfigError for a name that none has."""
     made: Iterable[Tool] = (*TOOLS.values(), end_call, *note_tools(Notes(config.notes_dir)))
     tools = {tool.name: tool for tool in made}
     if config.transfer:
         tools["transfer_call"] = transfer_tool(config.transfer)
+    if documents is not None:
+        tools["search_documents"] = document_tool(documents.search)
     chosen = tools.keys() if config.builtin is None else config.builtin
     if unknown := sorted(set(chosen) - set(tools)):
         raise ConfigError(f"tools.builtin: there is no {', '.join(unknown)}; there are {', '.join(sorted(tools))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -25,8 +26,8 @@ EASY = Situation("tools", hard=0.1, oos=0.1, label=Label.OPEN, expert="ready", e
 HARD = replace(EASY, task="talk", hard=0.9)
 
 
-def plan(situation: Situation, members: tuple[MemberFacts, ...] = FLEET, shadow: str = "") -> Plan:
-    return decide(situation, members, Limits(), shadow)
+def plan(situation: Situation, members: tuple[MemberFacts, ...] = FLEET) -> Plan:
+    return decide(situation, members, Limits())
 
 
 def test_an_easy_turn_belongs_to_the_member_that_owns_its_task() -> None:
@@ -84,6 +85,61 @@ def test_a_fleet_without_a_general_member_is_refused() -> None:
         plan(EASY, (REWRITE,))
 
 
-def test_a_shadow_never_changes_who_answers() -> None:
-    for situation in (EASY, HARD):
-        assert replace(plan(situation, shadow="frontier"), shadow="") == plan(situation)
+def test_a_member_on_trial_shadows_whoever_answers_its_task() -> None:
+    trial = (TALKER, replace(REWRITE, stage="shadow"))
+    got = plan(replace(EASY, task="rewrite"), trial)
+    assert (got.kind, got.shadow) == ("errand", "rewrite")
+    assert got.reason == "rewrite is on trial for rewrite: the expert, in the background"
+    alone = plan(replace(EASY, task="rewrite", expert="none"), trial)
+    assert (alone.members, alone.shadow) == (("talker",), "rewrite")
+    assert plan(EASY, trial).shadow == "", "it is no shadow of other tasks"
+
+
+def test_a_member_that_is_off_owns_nothing_and_shadows_nothing() -> None:
+    off = plan(replace(EASY, task="rewrite"), (TALKER, replace(REWRITE, stage="off")))
+    assert (off.kind, off.shadow) == ("errand", "") and off.reason.startswith("no member owns rewrite")
+
+
+def test_the_general_member_is_live_whatever_its_stage() -> None:
+    assert plan(EASY, (replace(TALKER, stage="off"),)).members == ("talker",)
+
+
+@pytest.mark.parametrize("situation", [EASY, HARD, replace(EASY, task="rewrite"), replace(HARD, covered=1.0)])
+def test_a_shadow_never_changes_who_answers(situation: Situation) -> None:
+    assert replace(plan(replace(situation, sampled=True)), shadow="") == plan(situation)
+
+
+def test_the_expert_gets_a_copy_only_where_it_might_have_answered() -> None:
+    sampled = replace(EASY, sampled=True)
+    assert plan(sampled).shadow == "frontier"
+    assert plan(replace(sampled, label=Label.LOCAL_ONLY)).shadow == "", "a private turn is copied to nobody"
+    assert plan(replace(sampled, expert="over budget")).shadow == ""
+    assert plan(replace(HARD, sampled=True)).shadow == "", "it answers itself"
+
+
+READER = MemberFacts("reader", frozenset({"retrieve"}))
+
+
+def test_what_the_documents_have_is_looked_up_there_before_the_expert_is_asked() -> None:
+    covered = replace(HARD, covered=0.8)
+    got = plan(covered, (TALKER, READER))
+    assert (got.kind, got.members, got.escalate) == ("member", ("reader", "talker"), True)
+    assert got.reason == "hard (0.90), but in the documents: reader"
+    assert plan(replace(covered, covered=0.79), (TALKER, READER)).kind == "errand"
+    assert plan(covered, (TALKER, replace(READER, healthy=False))).kind == "errand"
+    assert plan(covered).kind == "errand", "nobody reads them"
+    assert plan(replace(EASY, covered=1.0), (TALKER, READER)).members == ("talker",), "an easy turn has its owner"
+
+
+def test_every_combination_gets_a_plan_that_somebody_here_can_carry_out() -> None:
+    labels, experts = list(Label), ["none", "ready", "down", "over budget"]
+    for label, expert, hard, covered, stage, remote in itertools.product(
+        labels, experts, (0.1, 0.9), (0.0, 1.0), ("live", "shadow", "off"), (True, False)
+    ):
+        situation = Situation("rewrite", hard, 0.0, label, expert, 2000, remote, covered)  # type: ignore[arg-type]
+        got = plan(situation, (TALKER, replace(REWRITE, stage=stage), READER))  # type: ignore[arg-type]
+        assert got.members[-1] == "talker" and got.reason
+        outward = got.kind != "member" or got.escalate or got.shadow == "frontier"
+        assert not (outward and remote and label is Label.LOCAL_ONLY), "a private turn has no way out"
+        assert not (outward and expert != "ready")
+        assert got.notice == "" or got.kind == "member"

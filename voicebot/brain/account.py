@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from voicebot.brain.policy import EXPERT as EXPERT  # The name under which its attempts are kept.
 from voicebot.brain.reply import Attempt
 from voicebot.core.events import PublishErrand, PublishTurn
 from voicebot.core.labels import Label
 
 Purpose = Literal["live", "shadow"]
 Outcome = Literal["ok", "rejected", "failed", "cancelled"]
-EXPERT = "frontier"
-"""The member's name under which the expert's attempts are kept."""
 
 
 @dataclass(frozen=True, slots=True)

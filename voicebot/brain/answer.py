@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from voicebot.brain.account import EXPERT, Account, Decision, Notebook, Outcome, Tried
 from voicebot.brain.expert import Errand, Expert
 from voicebot.brain.fleet import Fleet, Member
+from voicebot.brain.jobs import Job, Order
 from voicebot.brain.policy import BUDGET_NOTICE, DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
 from voicebot.brain.privacy import CallPrivacy, Verdict, prompt_label, without_private
 from voicebot.brain.reply import Attempt, Rejected, Reply, ReplySettings, message
@@ -63,6 +64,8 @@ class BrainDeps:
     expert: Expert | None = None
     limits: Limits = field(default_factory=Limits)
     default_label: Label = Label.OPEN
+    covered: Callable[[str], float] = lambda _text: 0.0
+    """How much of a question (0..1) the operator's documents have the words for."""
 
 
 def brain_of_one(llm: LaneLike[LlmEngine], settings: ReplySettings, account: Account | None = None) -> BrainDeps:
@@ -123,6 +126,7 @@ class CallBrain:
         context = [line.text for line in lines[-CONTEXT_LINES:] if line.text]
         route = deps.router.route(text, context)
         situation = Situation(route.task, route.hard, route.oos, prompt_label(_outgoing(talk)), "none")
+        situation = replace(situation, covered=deps.covered(text))
         if (expert := deps.expert) is not None:
             state, expected_ms = expert.state(self._call), expert.expected_ms
             situation = replace(situation, expert=state, expected_ms=expected_ms, remote=expert.remote)
@@ -159,15 +163,18 @@ class CallBrain:
         outcome: Outcome = "cancelled"
         reason = ""
         try:
-            await reply.attempt(
-                member.lane,
-                member.messages(talk),
-                member.sampling,
-                self._call,
-                gate=(lambda done: threshold.rejects(done.mean_logprob, done.min_logprob)) if gated else None,
-                attempt=attempt,
-                offered=member.tools,
-            )
+            if member.job is not None:
+                await self._do_job(reply, member, member.job, talk, attempt, gated=gated)
+            else:
+                await reply.attempt(
+                    member.lane,
+                    member.messages(talk),
+                    member.sampling,
+                    self._call,
+                    gate=(lambda done: threshold.rejects(done.mean_logprob, done.min_logprob)) if gated else None,
+                    attempt=attempt,
+                    offered=member.tools,
+                )
             outcome = "ok"
             member.worked()
         except Rejected as why:
@@ -179,6 +186,20 @@ class CallBrain:
             raise
         finally:
             self._deps.account.tried(Tried(self._call, turn, member.name, attempt, label, outcome, reason))
+
+    async def _do_job(
+        self, reply: Reply, member: Member, job: Job, talk: list[Message], attempt: Attempt, *, gated: bool
+    ) -> None:
+        """A specialist's product, spoken and on record. Raises: Rejected, where somebody better may be asked."""
+        self._report(ReplyBegan(reply.number, member.lane.engine.name))
+        session = f"{self._call}/{member.name}"
+        made = await job.work(Order(member.lane, member.prompt, member.sampling, talk, session, attempt))
+        why = made.rejected or member.threshold.rejects(made.mean_logprob, made.min_logprob)
+        if gated and why:
+            raise Rejected(why)
+        if made.value is not None:
+            reply.record(member.name, made.value)
+        await reply.say(made.speech)
 
     async def _acknowledge(self, reply: Reply, text: str) -> None:
         self._report(ErrandWanted(reply.number, text))

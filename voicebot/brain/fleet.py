@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from voicebot.brain.confidence import Threshold
+from voicebot.brain.jobs import Job
 from voicebot.brain.policy import MemberFacts
 from voicebot.engines.base import LlmEngine, Message, Sampling
 from voicebot.errors import ConfigError
@@ -21,7 +22,10 @@ HEAL_S = 30.0
 
 @dataclass(slots=True)
 class Member:
-    """One specialist. `tools`: those that it is offered, None for all; `prompt` "" for a model trained to its job."""
+    """One specialist. `tools`: those that it is offered, None for all; `prompt` "" for a model trained to its job.
+
+    `job` None: it talks, word by word and with tools.
+    """
 
     name: str
     tasks: frozenset[str]
@@ -31,6 +35,7 @@ class Member:
     threshold: Threshold = field(default_factory=Threshold)
     tools: tuple[str, ...] | None = None
     general: bool = False
+    job: Job | None = None
     _failures: int = 0
     _failed_at: float = 0.0
 

@@ -16,7 +16,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from voicebot.brain.privacy import prompt_label
 from voicebot.brain.tools_runs import ReplyTools
@@ -30,6 +30,7 @@ from voicebot.core.events import (
     ReplyCompleted,
     ReplyFailed,
     Stage,
+    ToolFinished,
 )
 from voicebot.core.history import Line
 from voicebot.core.labels import Label
@@ -281,6 +282,15 @@ class Reply:
         asked = replace(request, messages=[*request.messages, *_told(call, result)], tools=())
         chunks = llm.stream(lambda cancel: llm.engine.generate(asked, cancel))
         return "".join([chunk.text async for chunk in chunks if isinstance(chunk, TextDelta)]).strip()
+
+    def record(self, name: str, value: dict[str, Any]) -> None:
+        """What a specialist found, on record beside the tools of this reply."""
+        self._report(ToolFinished(self._number, f"{name} {self._number}", name, value, {}, "", acting=False))
+
+    async def say(self, text: str) -> None:
+        """Words that are there in whole."""
+        for clause in _split(text):
+            await self.put(clause)
 
     async def put(self, clause: str) -> None:
         """The next clause of the reply, speakable."""

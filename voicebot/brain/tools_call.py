@@ -1,17 +1,20 @@
-"""Tools about the call itself, for models that read a tool's description: hang up, transfer, notes.
+"""Tools for models that read a tool's description: hang up, transfer, notes, document search.
 
 A caller can only be handed over to whom the operator has named: a model that was talked into it dials nobody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from voicebot.brain.notes import Notes
+from voicebot.brain.passages import Hit
 from voicebot.brain.tools_declare import tool
 from voicebot.brain.tools_types import CallContext, NotUnderstood, Tool, ToolResult
 
+FOUND = 3
+"""Passages that a model is shown: some 300 words."""
 NO_TRANSFER = "Sorry, I cannot put you through from here."
 
 
@@ -62,3 +65,17 @@ def note_tools(notes: Notes) -> list[Tool]:
         return f"You have {'one note' if len(found) == 1 else 'these notes'}: {'; '.join(found[-5:])}."
 
     return [take_note, read_notes]
+
+
+def document_tool(search: Callable[[str, int], Sequence[Hit]]) -> Tool:
+    """`search`: the best passages for a question."""
+
+    @tool(inline=True)
+    def search_documents(question: Annotated[str, "What to look for, in full"]) -> dict[str, Any]:
+        """Look something up in our own documents: opening hours, prices, rules, manuals."""
+        hits = search(question, FOUND)
+        return {
+            "passages": [{"from": hit.passage.title or hit.passage.source, "text": hit.passage.text} for hit in hits]
+        }
+
+    return search_documents

@@ -26,6 +26,7 @@ from voicebot.cli.audit import audit
 from voicebot.cli.bench import app as bench_app
 from voicebot.cli.bill import bill
 from voicebot.cli.calls import app as calls_app
+from voicebot.cli.docs import app as docs_app
 from voicebot.cli.evals import app as eval_app
 from voicebot.cli.models import app as models_app
 from voicebot.cli.train import app as train_app
@@ -43,6 +44,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(bench_app, name="bench")
 app.add_typer(calls_app, name="calls")
+app.add_typer(docs_app, name="docs")
 app.command()(bill)
 app.command()(audit)
 FAILED, BAD_INPUT = 1, 2
