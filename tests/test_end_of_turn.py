@@ -94,7 +94,7 @@ def perform(
     return worlds[0]
 
 
-@pytest.mark.parametrize(("probability", "wait_ms"), [(1.0, 200), (0.5, 700), (0.0, 1200)])
+@pytest.mark.parametrize(("probability", "wait_ms"), [(1.0, 160), (0.5, 780), (0.0, 1400)])
 def test_the_models_word_sets_the_wait(probability: float, wait_ms: float) -> None:
     world = perform(ScriptTurn(probability))
     assert wait_ms <= world.wait_ms <= wait_ms + 64
@@ -104,13 +104,13 @@ def test_the_models_word_sets_the_wait(probability: float, wait_ms: float) -> No
 
 def test_without_a_model_the_last_words_rule_decides() -> None:
     world = perform(None)
-    assert 250 <= world.wait_ms <= 250 + 64
+    assert 222 <= world.wait_ms <= 222 + 64
     assert world.scores() == []
 
 
 def test_a_model_that_fails_costs_nothing_but_its_word_and_is_counted() -> None:
     world = perform(ScriptTurn(0.0), fails=1.0)
-    assert 250 <= world.wait_ms <= 250 + 64
+    assert 222 <= world.wait_ms <= 222 + 64
     assert world.scores() == [] and world.metrics.counts["end_unscored"] == 1
     assert world.exchanges == [("what is next", "River table seven.")]
 

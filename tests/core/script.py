@@ -14,6 +14,7 @@ WINDOW_MS = 32
 PUBLISHED = (
     ev.PublishState, ev.PublishTranscript, ev.PublishReply, ev.PublishTurn, ev.PublishTool, ev.PublishErrand
 )  # fmt: skip
+ROUND_WAITS: dict[str, Any] = {"min_wait_ms": 200, "max_wait_ms": 1200}
 MADE = (ev.BeginReply, ev.Speak, ev.DeliverErrand)
 """Commands that make a reply."""
 C = TypeVar("C")
@@ -27,7 +28,7 @@ class Script:
     """`now` (seconds) moves only by `speak`, `quiet` and `wait`; deadlines are stepped exactly when they are due."""
 
     def __init__(self, started: bool = True, **settings: Any) -> None:
-        self.settings = TurnSettings(**settings)
+        self.settings = TurnSettings(**(ROUND_WAITS | settings))
         self.machine = TurnMachine(self.settings)
         self.now = 0.0
         self.sample = 0

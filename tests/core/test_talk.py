@@ -8,7 +8,7 @@ from voicebot.core.settings import TurnSettings
 from voicebot.core.talk import Keypad, Timers, Turn, wait_ms
 
 
-@pytest.mark.parametrize(("probability", "wait"), [(0.0, 1200), (0.5, 700), (1.0, 200)])
+@pytest.mark.parametrize(("probability", "wait"), [(0.0, 1400), (0.5, 780), (1.0, 160)])
 def test_the_wait_falls_in_a_straight_line(probability: float, wait: float) -> None:
     assert wait_ms(TurnSettings(), probability) == wait
 

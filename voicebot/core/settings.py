@@ -21,9 +21,9 @@ class TurnSettings:
     """Silence after which a draft begins (Source: HF speech-to-speech; NUMBERS D2)."""
     drafts: bool = True
     """Whether answers are made while it is not known yet that the caller has finished."""
-    min_wait_ms: int = 200
+    min_wait_ms: int = 160
     """Silence that ends a turn when P(end) = 1."""
-    max_wait_ms: int = 1200
+    max_wait_ms: int = 1400
     """Silence that ends a turn when P(end) = 0, or when nothing is known."""
     interrupt_ms: int = 700
     """Voiced time over the bot that is an interruption whatever the words: longer than any backchannel."""
