@@ -59,7 +59,7 @@ def test_the_environment_may_also_say_where_things_live() -> None:
         (["server.port=abc"], ["server.port = 'abc'", "should be a valid integer"]),
         (["server.port=70000"], ["server.port = 70000", "65535"]),
         (["profile=fast"], ["profile = 'fast'", "'auto', 'embedded', 'local' or 'gpu'"]),
-        (["turn.soft_end_ms=500"], ["turn.soft_end_ms (500) <= turn.min_wait_ms (200)"]),
+        (["turn.soft_end_ms=500"], ["turn.soft_end_ms (500) <= turn.min_wait_ms (160)"]),
         (["webrtc.ice_servers=[{urls=['stun:x'], user='y'}]"], ["webrtc.ice_servers.0.user", "not permitted"]),
         (["telephony.public_url=bot.example.com"], ["telephony.public_url", "bot.example.com"]),
     ],
