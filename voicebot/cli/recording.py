@@ -57,8 +57,9 @@ class Recording:
         return np.concatenate(taken) if taken else EMPTY
 
     def played(self, now: float) -> int:
-        """Samples that have played by `now`."""
-        return round(sum(min(max(now - piece.start_s, 0.0) * self.rate_hz, len(piece.pcm)) for piece in self._pieces))
+        """Samples that have played by `now`, of pieces that are not silent."""
+        sounding = (piece for piece in self._pieces if any(piece.audible))
+        return round(sum(min(max(now - piece.start_s, 0.0) * self.rate_hz, len(piece.pcm)) for piece in sounding))
 
     def first_audible_s(self, after_s: float) -> float | None:
         """When the first audible frame at or after `after_s` begins, exact to its first sample over the gate."""

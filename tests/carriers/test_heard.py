@@ -1,0 +1,121 @@
+"""What we believe was heard against what the carrier played, in words, for every vendor, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.carriers.line import Network, Talk, talk
+from tests.carriers.vendors import VENDORS, Vendor
+from tests.virtual_time import run as run_virtual
+
+EVERY = pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+CLAUSES = (
+    "Well, that is a good question,",
+    "and the short answer is that it depends on the weather.",
+    "In the morning it is usually dry, but later on there may be some rain from the west.",
+)
+NETWORKS = (
+    Network(),
+    Network(delay_s=0.04, jitter_s=0.03),
+    Network(delay_s=0.06, jitter_s=0.04, buffering_s=0.1, seed=2),
+)
+CUTS_S = (0.35, 0.9, 2.4, 4.77)
+DECIDE_S = 0.3
+"""How long a pause lasts before it is decided what the overlap was."""
+
+
+def errors(vendor: Vendor, network: Network) -> list[int]:
+    """Words believed less words heard, for each moment at which the caller speaks up."""
+
+    async def one(cut_s: float) -> int:
+        async with talk(vendor, network) as call:
+            await asyncio.sleep(0.1)
+            call.say(*CLAUSES)
+            await asyncio.sleep(cut_s)
+            call.pause()
+            await asyncio.sleep(DECIDE_S)
+            call.cut()
+            believed = call.believed_words()
+            await asyncio.sleep(1.0)
+            assert not call.wired.faults
+            return believed - call.heard_words()
+
+    return [run_virtual(one(cut_s)) for cut_s in CUTS_S]
+
+
+@EVERY
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: f"{network.delay_s:g}s {network.buffering_s:g}s")
+def test_the_words_that_we_believe_were_heard_are_those_that_were(vendor: Vendor, network: Network) -> None:
+    found = errors(vendor, network)
+    assert max(map(abs, found)) <= 1, found
+
+
+@EVERY
+def test_a_reply_that_was_paused_and_goes_on_is_heard_whole(vendor: Vendor) -> None:
+    async def main() -> None:
+        async with talk(vendor, Network(delay_s=0.03)) as call:
+            call.say(*CLAUSES)
+            for _ in range(3):
+                await asyncio.sleep(0.8)
+                call.pause()
+                await asyncio.sleep(DECIDE_S)
+                call.resume()
+            await asyncio.sleep(14)
+            assert call.speaker.finished() is not None
+            assert not call.wired.faults
+            assert abs(_seconds(call) - len("".join(CLAUSES)) * 0.06) < 0.35
+            assert call.believed_words() == call.heard_words() == len(" ".join(CLAUSES).split())
+
+    run_virtual(main())
+
+
+@EVERY
+def test_silence_comes_within_150_ms_of_the_decision(vendor: Vendor) -> None:
+    async def main() -> None:
+        async with talk(vendor, Network(delay_s=0.04)) as call:
+            call.say(*CLAUSES)
+            await asyncio.sleep(2.0)
+            at = asyncio.get_running_loop().time()
+            call.pause()
+            call.cut()
+            await asyncio.sleep(1.0)
+            last_s = call.carrier.heard.last_audible_s()
+            assert last_s is not None and last_s - at <= 0.15
+
+    run_virtual(main())
+
+
+@EVERY
+def test_nothing_waits_for_an_echo(vendor: Vendor) -> None:
+    """A carrier that echoes nothing at all: the reply still ends, by the clock."""
+
+    async def main() -> None:
+        async with talk(vendor) as call:
+            call.carrier.due = lambda now: []  # type: ignore[method-assign]
+            call.say(CLAUSES[0])
+            await asyncio.sleep(len(CLAUSES[0]) * 0.06 + 0.3)
+            assert call.speaker.finished() is not None
+
+    run_virtual(main())
+
+
+@EVERY
+def test_marks_that_a_clear_gives_back_do_not_count_as_heard(vendor: Vendor) -> None:
+    async def main() -> None:
+        async with talk(vendor, Network(delay_s=0.05)) as call:
+            call.say(CLAUSES[0])
+            await asyncio.sleep(1.0)
+            call.cut()
+            call.playout.heard_samples = 0
+            call.say()
+            await asyncio.sleep(0.5)
+            assert call.transport.unplayed_samples() == 0
+
+    run_virtual(main())
+
+
+def _seconds(call: Talk) -> float:
+    """How much sound of ours the caller was given."""
+    return call.carrier.heard.played(asyncio.get_running_loop().time()) / call.transport.playout_rate_hz
