@@ -81,8 +81,8 @@ EXTRA: dict[str, Sequence[dict[str, Any] | str | bytes]] = {
     "audiosocket": [audiosocket.frame(audiosocket.ERROR, b"\x01"), audiosocket.frame(0x12, bytes(640))],
 }
 NASTY: Sequence[Any] = (
-    None, True, -1, 0, 2**64, 10**400, 1e308, "", "x", "9" * 400, "%%%", "AAA", "äöü", "\ud800", "a" * 3000, [], {}, [[]],
-    {"a": {}}, [1, 2, 3], "PT1S", "PT99999999999S", "0:1", "MEDIA_START", "PCMU", 8000, "16000", "inbound",
+    None, True, -1, 0, 2**64, 10**400, 1e308, "", "x", "9" * 400, "%%%", "AAA", "äöü", "\ud800", "a" * 3000, [], {},
+    [[]], {"a": {}}, [1, 2, 3], "PT1S", "PT99999999999S", "0:1", "MEDIA_START", "PCMU", 8000, "16000", "inbound",
 )  # fmt: skip
 
 
@@ -247,8 +247,8 @@ def main() -> int:
         if grown > GROWTH_LIMIT:
             report.faults.append(f"the process grew by {grown / 2**20:.0f} MiB")
         sys.stdout.write(
-            f"{report.vendor:15} {report.messages:>8} messages, {report.understood} understood, {report.refused} refused, "
-            f"slowest {report.slowest_s * 1000:.1f} ms, grown by {grown / 2**20:.1f} MiB, "
+            f"{report.vendor:15} {report.messages:>8} messages, {report.understood} understood, "
+            f"{report.refused} refused, slowest {report.slowest_s * 1000:.1f} ms, grown by {grown / 2**20:.1f} MiB, "
             f"{time.perf_counter() - began:.0f} s: {'ok' if not report.faults else 'FAULTS'}\n"
         )
         sys.stdout.writelines(f"    {fault}\n" for fault in report.faults)

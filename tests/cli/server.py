@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,14 +16,14 @@ STOP_S = 15.0
 
 
 @contextmanager
-def running_server(home: Path, *settings: str) -> Iterator[str]:
+def running_server(home: Path, *settings: str, port: int = 0, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """The address of a ready server with these `--set` settings; stopped by SIGTERM at the end, which must succeed."""
-    command = [sys.executable, "-m", "voicebot.cli.main", "serve", "--port", "0", "--set", f"trace.dir={home}"]
+    command = [sys.executable, "-m", "voicebot.cli.main", "serve", "--port", str(port), "--set", f"trace.dir={home}"]
     for setting in settings:
         command += ["--set", setting]
     log = home / "server.log"
     with log.open("w") as stderr:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=env)
     try:
         yield _wait_ready(server, log)
         server.terminate()

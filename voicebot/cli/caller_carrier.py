@@ -1,7 +1,7 @@
 """A caller over a telephony vendor's protocol: this side is the carrier, a socket around a pure `carriers.Carrier`.
 
     twilio+ws://HOST:PORT[/PATH]     and telnyx+, plivo+, vonage+, exotel+, jambonz+, audiohook+, asterisk+,
-    freeswitch+ (mod_audio_stream), audio_fork+ (mod_audio_fork), each with ws or wss
+    freeswitch+ or audio-stream+ (mod_audio_stream), audio-fork+ (mod_audio_fork), each with ws or wss
     audiosocket://HOST:PORT[/UUID]   TCP; `?api=http://HOST:PORT` tells where the server's API is (default: port 8080)
 
 Without a path it is the vendor's door for callers on the server's own machine. What `heard` times include: everything
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -40,8 +40,8 @@ CARRIERS: dict[str, type[Carrier]] = {
     "audiohook": AudioHookCarrier,
     "asterisk": AsteriskCarrier,
     "freeswitch": AudioStreamCarrier,
-    "audio_stream": AudioStreamCarrier,
-    "audio_fork": AudioForkCarrier,
+    "audio-stream": AudioStreamCarrier,
+    "audio-fork": AudioForkCarrier,
     "audiosocket": AudioSocketCarrier,
 }
 """By what goes before "+ws" in a URL."""
@@ -209,13 +209,16 @@ def api_root(url: str) -> str:
 
 @asynccontextmanager
 async def carrier_call(
-    url: str, timeout_s: float = 10.0, make: Callable[[], Carrier] | None = None
+    url: str, timeout_s: float = 10.0, make: Callable[[], Carrier] | None = None, env: Mapping[str, str] = os.environ
 ) -> AsyncIterator[CarrierCaller]:
-    """`make`: another carrier than the URL's own. Raises: ConfigError; CallFailed when the server cannot be reached."""
+    """`make`: another carrier than the URL's own; `env`: where the vendor's secrets are, to sign with.
+
+    Raises: ConfigError; CallFailed when the server cannot be reached or refuses.
+    """
     carrier, address = carrier_named(url)
     if make is not None:
         carrier = make()
-    link = await _connect(carrier, address, timeout_s)
+    link = await _connect(carrier, address, timeout_s, env)
     caller = CarrierCaller(carrier, link)
     try:
         await caller.open()
@@ -228,7 +231,7 @@ async def carrier_call(
         link.abort()
 
 
-async def _connect(carrier: Carrier, address: str, timeout_s: float) -> Link:
+async def _connect(carrier: Carrier, address: str, timeout_s: float, env: Mapping[str, str]) -> Link:
     parts = urlsplit(address)
     try:
         if parts.scheme == "audiosocket":
@@ -237,7 +240,7 @@ async def _connect(carrier: Carrier, address: str, timeout_s: float) -> Link:
         socket = await connect(
             address,
             subprotocols=[Subprotocol(name) for name in carrier.subprotocols] or None,
-            additional_headers=carrier.headers(address, os.environ),
+            additional_headers=carrier.headers(address, env),
             open_timeout=timeout_s,
             close_timeout=_CLOSE_S,
             compression=None,

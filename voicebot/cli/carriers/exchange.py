@@ -113,6 +113,7 @@ class AudioSocketCarrier(Carrier):
     kind = "audiosocket"
 
     def __init__(self, rate_hz: int = 8_000, buffering_s: float = 0.0, name: str = "") -> None:
+        """`name`: the UUID that it calls with; one of its own if ""."""
         super().__init__(rate_hz, buffering_s)
         self.call_id = name or str(uuid.uuid4())
         self._kind = next(kind for kind, rate in audiosocket.AUDIO_RATES_HZ.items() if rate == rate_hz)
