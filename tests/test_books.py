@@ -43,8 +43,22 @@ def test_a_turn_is_written_when_it_stands_and_not_before() -> None:
     assert kept.rows == []
     keeper.committed("c1", 2, "why")
     (row,) = kept.of(TurnRow)
-    assert (row.turn, row.task, row.hard, row.label, row.heard) == (2, "talk", True, "redact", "why")
+    assert (row.turn, row.task, row.hard, row.label, row.heard) == (2, "talk", True, "redact", None)
     assert row.reason == DECISION.reason
+
+
+def test_words_are_written_when_the_turns_label_stands_and_with_that_label() -> None:
+    keeper, kept = books()
+    keeper.decided(DECISION)
+    keeper.committed("c1", 2, "why")
+    keeper.spoken("c1", TURN)
+    assert all(row.heard is None and row.said is None for row in kept.of(TurnRow))
+    keeper.settled("c1", 2, Label.LOCAL_ONLY)
+    last = kept.of(TurnRow)[-1]
+    assert (last.label, last.heard, last.said) == ("local_only", "why", "Because.")
+    assert last.at_s == kept.of(TurnRow)[0].at_s
+    keeper.settled("c1", 3, Label.OPEN)
+    assert kept.of(TurnRow)[-1] is last, "a turn that was never committed is none"
 
 
 def test_what_was_never_committed_is_no_turn() -> None:
@@ -57,10 +71,7 @@ def test_a_turn_without_a_decision_is_kept_too() -> None:
     keeper, kept = books()
     keeper.committed("c1", 2, "why")
     keeper.spoken("c1", TURN)
-    assert [(row.task, row.v2v_ms, row.said) for row in kept.of(TurnRow)] == [
-        (None, None, None),
-        (None, 300.0, "Because."),
-    ]
+    assert [(row.task, row.v2v_ms) for row in kept.of(TurnRow)] == [(None, None), (None, 300.0)]
 
 
 def test_an_attempt_is_priced_and_the_turns_cost_adds_up() -> None:

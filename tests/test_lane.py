@@ -153,7 +153,7 @@ def test_a_foreign_exception_is_the_failure_of_its_job_and_of_no_other() -> None
             raise KeyError("gone")
 
         async with lane_of(FakeEngine()) as lane:
-            with pytest.raises(EngineError, match="fake failed: KeyError: 'gone'") as failure:
+            with pytest.raises(EngineError, match="fake failed: KeyError at ") as failure:
                 await lane.run(work)
             assert isinstance(failure.value.__cause__, KeyError)
             assert await lane.run(lambda _cancel: "still here") == "still here"

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from voicebot.core.events import CallEnded, CallStarted, TextTyped, WindowHeard
+from voicebot.brain.privacy import CallPrivacy, Verdict
+from voicebot.core.events import BeginReply, CallEnded, CallStarted, TextTyped, WindowHeard
+from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
-from voicebot.core.trace import replay
+from voicebot.core.trace import replay, words_left_out
 from voicebot.core.turn import TurnMachine
 from voicebot.recorder import QUEUE_ENTRIES, Recorder, TraceWriter
 
@@ -47,6 +49,66 @@ def test_a_trace_is_written_in_order_and_replays(tmp_path: Path) -> None:
     windows = [json.loads(line)["w"][1] for line in lines if line.startswith('{"w"')]
     assert windows == [512 * n for n in range(1, 40)]
     assert replay(lines) is None
+
+
+def a_private_call(writer: TraceWriter, private_turn: int) -> tuple[Recorder, list[int]]:
+    """Four typed turns, of which one is made private by the next; the turns' numbers."""
+    recorder, privacy = writer.open("one", "loopback", TurnSettings()), CallPrivacy(Label.OPEN)
+    recorder.guard(privacy)
+    machine, turns = TurnMachine(TurnSettings()), []
+    for number, text in enumerate(["", "alpha", "bravo", "charlie", "delta"]):
+        event = TextTyped(text) if text else CallStarted(8000)
+        commands = machine.step(event, number * 10.0)
+        recorder.step(event, number * 10.0, commands)
+        turns += [command.turn for command in commands if isinstance(command, BeginReply)]
+        if text:
+            held = Verdict(Label.LOCAL_ONLY, ("asked",), "hold")
+            release = Verdict(Label.OPEN, (), "release")
+            privacy.turn(turns[-1], held if number == private_turn + 1 else release)
+    return recorder, turns
+
+
+def test_a_turns_words_are_written_once_it_can_no_longer_become_private(tmp_path: Path) -> None:
+    with writing(tmp_path) as writer:
+        recorder, _ = a_private_call(writer, private_turn=9)
+        writer.flush()
+        text = recorder.path.read_text()
+        assert "alpha" in text and "delta" not in text
+        recorder.close("done", {})
+    assert "delta" in recorder.path.read_text()
+    assert replay(recorder.path.read_text().splitlines()) is None
+
+
+def test_the_words_of_a_private_turn_and_of_the_request_for_privacy_are_not_written(tmp_path: Path) -> None:
+    with writing(tmp_path) as writer:
+        recorder, turns = a_private_call(writer, private_turn=2)
+        recorder.close("done", {})
+    text = recorder.path.read_text()
+    assert "bravo" not in text and "charlie" not in text
+    assert "alpha" in text and "delta" in text
+    assert f'"turn":{turns[1]}' in text
+    lines = text.splitlines()
+    assert words_left_out(lines)
+    assert replay(lines) is None, "nothing of it hung on the meaning of its words"
+
+
+def test_with_consent_everything_is_written_at_once(tmp_path: Path) -> None:
+    writer = TraceWriter(tmp_path, 3, keep_private=True)
+    writer.start()
+    recorder, _ = a_private_call(writer, private_turn=2)
+    writer.flush()
+    assert "bravo" in recorder.path.read_text() and "delta" in recorder.path.read_text()
+    writer.close()
+
+
+def test_what_must_be_held_for_too_long_is_written_without_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "HELD_STEPS", 2)
+    with writing(tmp_path) as writer:
+        recorder, _ = a_private_call(writer, private_turn=9)
+        writer.flush()
+        assert "alpha" not in recorder.path.read_text() and words_left_out(recorder.path.read_text().splitlines())
 
 
 def test_closing_the_writer_writes_what_is_queued(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def layer(path: Path) -> tuple[str, ...] | None:
         return ("core", "errors", "brain", "engines.base", "lane")
     if name == "session":
         return ("core", "errors", "engines.base", "transports.base", "brain", "lane", "recorder", "metrics", "hearing",
-                "speaker", "parting")  # fmt: skip
+                "speaker", "parting", "faults")  # fmt: skip
     return None
 
 

@@ -36,6 +36,10 @@ class Writer(Protocol):
 class _Turn:
     decision: Decision | None = None
     committed: bool = False
+    at_s: float = 0.0
+    heard: str = ""
+    said: str = ""
+    """Words wait here until the turn's label stands; see `brain.privacy`."""
     answered_by: str | None = None
     cost_usd: float | None = 0.0
 
@@ -65,12 +69,21 @@ class Books:
         self._turn(decision.call, decision.turn).decision = decision
 
     def committed(self, call: str, turn: int, heard: str) -> None:
-        self._turn(call, turn).committed = True
-        self.writer.write(self._row(call, turn, heard=heard))
+        known = self._turn(call, turn)
+        known.committed, known.heard, known.at_s = True, heard, time.time()
+        self.writer.write(self._row(call, turn))
 
     def spoken(self, call: str, turn: PublishTurn) -> None:
-        if self._turn(call, turn.turn).committed:
-            self.writer.write(self._row(call, turn.turn, said=turn.reply, v2v_ms=turn.v2v_ms))
+        known = self._turn(call, turn.turn)
+        if known.committed:
+            known.said = turn.reply
+            self.writer.write(replace(self._row(call, turn.turn), v2v_ms=turn.v2v_ms))
+
+    def settled(self, call: str, turn: int, label: Label) -> None:
+        known = self._turn(call, turn)
+        if known.committed:
+            row = self._row(call, turn)
+            self.writer.write(replace(row, label=str(label), heard=known.heard, said=known.said))
 
     def tried(self, tried: Tried) -> None:
         engine, model = self.engines.get(tried.member, ("", tried.attempt.engine))
@@ -127,12 +140,9 @@ class Books:
     def cost_usd(self, call: str, turn: int) -> float | None:
         return self._turn(call, turn).cost_usd
 
-    def _row(self, call: str, turn: int, heard: str | None = None, said: str | None = None,
-             v2v_ms: float | None = None) -> TurnRow:  # fmt: skip
+    def _row(self, call: str, turn: int) -> TurnRow:
         known = self._turn(call, turn)
-        row = TurnRow(
-            call=call, turn=turn, at_s=time.time(), answered_by=known.answered_by, heard=heard, said=said, v2v_ms=v2v_ms
-        )
+        row = TurnRow(call=call, turn=turn, at_s=known.at_s, answered_by=known.answered_by)
         if known.decision is None:
             return row
         return replace(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from voicebot.errors import VoicebotError
+from voicebot.faults import outline
 from voicebot.metrics import Metrics
 from voicebot.transports.base import CallPort, Transport
 
@@ -55,6 +56,10 @@ class CallSession(CallPort, Protocol):
     @property
     def trace_path(self) -> str: ...
 
+    def private(self, turn: int) -> bool:
+        """Whether the words of a turn are to be shown to nobody but the caller."""
+        ...
+
     async def run(self) -> None:
         """The whole call; ends when it is over."""
         ...
@@ -68,16 +73,18 @@ class CallRecord:
     transport: str
     trace: str
     turns: dict[int, dict[str, Any]]
+    private: Callable[[int], bool] = lambda _turn: False
     ended: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def account(self) -> dict[str, Any]:
-        """As `GET /api/calls/{id}` shows it."""
+        """As `GET /api/calls/{id}` shows it: without the words of private turns."""
+        no_words = {"heard": "", "reply": "", "private": True}
         return {
             "call_id": self.call_id,
             "transport": self.transport,
             "ended": self.ended,
-            "turns": [self.turns[turn] for turn in sorted(self.turns)],
+            "turns": [self.turns[turn] | (no_words if self.private(turn) else {}) for turn in sorted(self.turns)],
             "trace": self.trace,
         }
 
@@ -150,7 +157,7 @@ class Calls:
 
     def begin(self, group: asyncio.TaskGroup, transport: CallTransport, session: CallSession, alias: str) -> CallRecord:
         """Use `Slot.start`."""
-        record = CallRecord(session.call_id, transport.kind, session.trace_path, session.turns)
+        record = CallRecord(session.call_id, transport.kind, session.trace_path, session.turns, session.private)
         self._records[record.call_id] = record
         if alias:
             self._aliases[alias] = record.call_id
@@ -169,8 +176,8 @@ class Calls:
                 group.create_task(session.run(), name=f"session {record.call_id}")
                 group.create_task(transport.run(session), name=f"transport {record.call_id}")
             outcome = "ended"
-        except* Exception:
-            log.exception("call %s: the call has been ended by an error of ours", record.call_id)
+        except* Exception as errors:  # noqa: BLE001 - a fault of ours ends this call and no other
+            log.error("call %s: the call has been ended by an error of ours: %s", record.call_id, outline(errors))
         finally:
             self._metrics.active_calls.labels(transport.kind).dec()
             self._metrics.calls.labels(transport.kind, outcome).inc()

@@ -147,6 +147,8 @@ class TraceConfig(Section):
     """None: `traces` in the state directory."""
     keep: int = Field(default=200, ge=0)
     """Traces kept; the oldest beyond are deleted."""
+    keep_private: bool = False
+    """Whether the words of private turns are in them too. Set it only where callers have agreed to be recorded."""
 
 
 class Config(Section):

@@ -25,6 +25,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from voicebot.engines.base import Cancel, Engine
 from voicebot.errors import EngineError, EngineOverloaded, EngineUnavailable
+from voicebot.faults import outline
 
 EngineT = TypeVar("EngineT", bound=Engine)
 T = TypeVar("T")
@@ -181,7 +182,7 @@ class Lane(Generic[EngineT]):
             except EngineError as known:
                 value, error = None, known
             except Exception as foreign:  # noqa: BLE001 - a driver's bug is one job's failure
-                value, error = None, EngineError(f"{self.engine.name} failed: {type(foreign).__name__}: {foreign}")
+                value, error = None, EngineError(f"{self.engine.name} failed: {outline(foreign)}")
                 error.__cause__ = foreign
             job.deliver(value, error)
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
 LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+
+
+class SessionMetrics(Protocol):
+    """What a call reports of itself; labels never carry its words."""
+
+    def turn(self, transport: str, waterfall: dict[str, Any]) -> None: ...
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None: ...
 
 
 class Metrics:

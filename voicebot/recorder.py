@@ -1,5 +1,9 @@
 """Writes a call's trace to disk, line by line, off the loop; a killed server loses at most what was in flight.
 
+A private turn's words are not written. Whether a turn is private is known for good two turns later ("keep that to
+yourself" holds for the turn before, too), so a call's last steps are held back until then, or until its end. With
+`keep_private` nothing is held back and nothing left out.
+
 One writer thread for all calls takes lines from one bounded queue. When the disk cannot keep up for so long that the
 queue is full, that call's trace ends there and the log says so: a call never waits for its trace.
 """
@@ -9,12 +13,16 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from voicebot.core.events import Command, Event
 from voicebot.core.settings import TurnSettings
 from voicebot.core.trace import command_line, end_line, event_line, header_line
+from voicebot.core.trace_words import Owners, Tokens, has_words
 
 log = logging.getLogger(__name__)
 QUEUE_ENTRIES = 20_000
@@ -24,7 +32,9 @@ QUEUE_ENTRIES = 20_000
 class TraceWriter:
     """The thread and the folder. `keep`: how many traces stay; older ones are deleted when a call begins."""
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, keep_private: bool = False) -> None:
+        """`keep_private`: write the words of private turns too; the callers know of it."""
+        self.keep_private = keep_private
         self._folder = folder
         self._keep = keep
         self._entries: queue.Queue[tuple[Path, str] | None] = queue.Queue(QUEUE_ENTRIES)
@@ -83,27 +93,81 @@ class TraceWriter:
             trace.unlink(missing_ok=True)
 
 
+class Privacy(Protocol):
+    """What a call knows of whose words are private."""
+
+    def settled(self, turn: int) -> bool:
+        """Whether nothing can make this turn private any more."""
+        ...
+
+    def private(self, turns: Collection[int]) -> bool:
+        """Whether the words of any of these turns are; for none of them, whether any of the call's are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    event: Event
+    now: float
+    commands: Sequence[Command]
+    turns: list[frozenset[int]]
+    """Whose words the event and each command hold."""
+
+
 class Recorder:
     """One call's trace. Lines are batched: a batch goes out when a command came or BATCH_LINES are waiting."""
 
     BATCH_LINES = 32
+    HELD_STEPS = 20_000
+    """About 10 minutes; the oldest beyond are written without their words."""
 
     def __init__(self, writer: TraceWriter, path: Path) -> None:
         self._writer = writer
         self._lines: list[str] = []
         self._lost = False
+        self._privacy: Privacy | None = None
+        self._owners, self._tokens = Owners(), Tokens()
+        self._held: deque[_Step] = deque()
         self.path = path
+
+    def guard(self, privacy: Privacy) -> None:
+        """Leave out what this call says is private. Before the first step."""
+        if not self._writer.keep_private:
+            self._privacy = privacy
 
     def step(self, event: Event, now: float, commands: Sequence[Command]) -> None:
         """`now`: seconds since the call began."""
-        self._lines.append(event_line(event, now))
-        if commands:
-            self._lines += map(command_line, commands)
-        if commands or len(self._lines) >= self.BATCH_LINES:
-            self._flush()
+        if self._privacy is None:
+            self._lines.append(event_line(event, now))
+            self._write(map(command_line, commands))
+            return
+        self._held.append(_Step(event, now, commands, self._owners.of(event, commands)))
+        while self._held and (len(self._held) > self.HELD_STEPS or self._settled(self._privacy, self._held[0])):
+            self._release(self._privacy)
+
+    def _settled(self, privacy: Privacy, step: _Step) -> bool:
+        return all(privacy.settled(turn) for turns in step.turns for turn in turns)
 
     def close(self, reason: str, counts: dict[str, int]) -> None:
+        """The labels are final."""
+        while self._held and self._privacy is not None:
+            self._release(self._privacy)
         self.put([end_line(reason, counts)])
+
+    def _release(self, privacy: Privacy) -> None:
+        unsure = len(self._held) > self.HELD_STEPS
+        step = self._held.popleft()
+        parts = zip((step.event, *step.commands), step.turns, strict=True)
+        private = [has_words(part) and (unsure or privacy.private(turns)) for part, turns in parts]
+        without = [self._tokens if left_out else None for left_out in private]
+        self._lines.append(event_line(step.event, step.now, without[0], any(private)))
+        self._write(map(command_line, step.commands, without[1:]))
+
+    def _write(self, commands: Iterable[str]) -> None:
+        lines = [*commands]
+        self._lines += lines
+        if lines or len(self._lines) >= self.BATCH_LINES:
+            self._flush()
 
     def put(self, lines: list[str]) -> None:
         self._lines += lines

@@ -65,7 +65,7 @@ class VoiceServer:
         self._turn = _turn_lane(self.resolved)
         self._brain = Brainwork(config, self.resolved, self._llm)
         self._tools = Toolwork(config, self._brain.frontier.clean, self._brain.documents)
-        self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep)
+        self._traces = TraceWriter(_made(trace_dir(config)), config.trace.keep, config.trace.keep_private)
         self._deps: CallDeps | None = None
         self._group: asyncio.TaskGroup | None = None
         self._pressure = Pressure()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from voicebot.brain.agenda import Agenda, local_time
 from voicebot.brain.answer import BrainDeps, CallBrain, introduction
@@ -32,8 +32,10 @@ from voicebot.core.settings import TurnSettings
 from voicebot.core.turn import TurnMachine
 from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.errors import EngineError
+from voicebot.faults import outline
 from voicebot.hearing import EndScorer, Hearing
 from voicebot.lane import LaneLike
+from voicebot.metrics import SessionMetrics
 from voicebot.parting import Parting
 from voicebot.recorder import Recorder
 from voicebot.speaker import Speaker
@@ -43,14 +45,6 @@ log = logging.getLogger(__name__)
 TYPED_CHARS = 2000
 UNTOLD_S = 0.1
 """How much more may have been heard than the machine was told, when no speech windows come that tell it."""
-
-
-class SessionMetrics(Protocol):
-    """What a call reports of itself; labels never carry its words."""
-
-    def turn(self, transport: str, waterfall: dict[str, Any]) -> None: ...
-
-    def count(self, name: str, amount: int = 1, **labels: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +114,7 @@ class Session:
         self._replies: dict[int, tuple[Reply, asyncio.Task[None]]] = {}
         self._errands: dict[int, tuple[Errand, asyncio.Task[None]]] = {}
         self._brain = CallBrain(call_id, deps.brain, self._apply, label)
+        self._recorder.guard(self._brain.privacy)
         self._account = deps.brain.account
         self.turns: dict[int, dict[str, Any]] = {}
         """Each turn's latest `turn` event, by number; what the API shows of a call."""
@@ -133,6 +128,10 @@ class Session:
     @property
     def trace_path(self) -> str:
         return str(self._recorder.path)
+
+    def private(self, turn: int) -> bool:
+        """Whether its words are to be shown to nobody but the caller."""
+        return self._brain.privacy.private([turn])
 
     @property
     def ended(self) -> bool:
@@ -150,8 +149,8 @@ class Session:
             stop = self._windowed + WINDOW_SAMPLES
             try:
                 probability = round(self._vad.probability(self._ring.read(self._windowed, stop)), 3)
-            except EngineError:
-                self._crash("the voice activity detector failed")
+            except EngineError as error:
+                self._crash(f"the voice activity detector failed: {outline(error)}")
                 return
             self._windowed = stop
             self._told_samples = self._speaker.heard_samples()
@@ -216,8 +215,8 @@ class Session:
                 for task in self._tasks:
                     task.cancel()
                 await self._tools.aclose()
-        except* Exception as errors:
-            log.exception("call %s: internal error", self._call_id, exc_info=errors)
+        except* Exception as errors:  # noqa: BLE001 - a fault of ours ends this call and no other
+            log.error("call %s: internal error: %s", self._call_id, outline(errors))
             self.hang_up("internal error")
         finally:
             self.hang_up("server stopped")
@@ -261,15 +260,15 @@ class Session:
         self._applying = True
         try:
             self._drain()
-        except Exception:  # noqa: BLE001 - the outermost frame of a call: a fault of ours ends this call and no other
-            self._crash(f"internal error at {type(event).__name__}")
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a call: a fault of ours ends it and no other
+            self._crash(f"internal error at {type(event).__name__}: {outline(error)}")
         finally:
             self._applying = False
         self._arm()
 
     def _crash(self, what: str) -> None:
         """End this call for a fault of ours; in the log there are no words of the caller's."""
-        log.exception("call %s: %s", self._call_id, what)
+        log.error("call %s: %s", self._call_id, what)
         self._crashed, self._reason = True, "internal error"
         self._over.set()
 

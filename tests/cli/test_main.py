@@ -83,7 +83,17 @@ def test_replay_of_an_identical_trace_exits_0(tmp_path: Path) -> None:
     result = voicebot("replay", trace)
     assert (result.exit_code, result.stdout) == (0, f"{trace}: identical\n")
     as_json = voicebot("replay", trace, "--json")
-    assert json.loads(as_json.stdout) == {"identical": True, "difference": None}
+    assert json.loads(as_json.stdout) == {"identical": True, "words_left_out": False, "difference": None}
+
+
+def test_replay_says_plainly_that_words_of_private_turns_are_left_out(tmp_path: Path) -> None:
+    window = '{"now":0.1,"event":"NoticeDue","left_out":true,"text":"x0xxx"}'
+    same = write(tmp_path / "same.jsonl", HEADER, window, end_line("caller hung up", {}))
+    other = write(tmp_path / "other.jsonl", HEADER, window, '{"command":"ClearPlayout"}', window)
+    for trace, code in ((same, 0), (other, 1)):
+        result = voicebot("replay", trace)
+        assert result.exit_code == code, result.stdout
+        assert "the words of private turns are left out of it" in result.stdout
 
 
 def test_replay_of_a_trace_with_another_command_exits_1_and_shows_both(tmp_path: Path) -> None:

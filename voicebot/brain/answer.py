@@ -89,14 +89,21 @@ class CallBrain:
 
     def close(self) -> None:
         """The call is over: whoever kept something for it forgets it."""
+        self._settle(over=True)
         if self._deps.expert is not None:
             self._deps.expert.end_call(self._call)
+
+    def _settle(self, over: bool = False) -> None:
+        """Tell the books of turns whose label stands, so that they may keep the words."""
+        for turn in self.privacy.settle(over):
+            self._deps.account.settled(self._call, turn, self.privacy.label_of_answer(turn))
 
     # ---- a turn
 
     async def answer(self, reply: Reply, turn: int, text: str, lines: Sequence[Line]) -> None:
         """Write the reply to a turn. Raises: EngineError, if nobody could answer."""
         label = self.privacy.turn(turn, self._deps.label_of(text))
+        self._settle()
         talk = self._talk(lines, text, label)
         decision, plan = self._plan(turn, text, lines, talk)
         self._report(ReplyBegan(reply.number, "", _shown(decision, plan, label)))

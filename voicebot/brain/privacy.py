@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -32,6 +32,10 @@ class Verdict:
     request: Request = ""
 
 
+LATER_TURNS = 2
+"""Turns after which a turn's label stands."""
+
+
 class CallPrivacy:
     """The labels of one call's turns."""
 
@@ -41,6 +45,7 @@ class CallPrivacy:
         self.held = False
         """The caller asked that nothing leaves, and has not taken it back."""
         self._labels: dict[int, Label] = {}
+        self._settled: set[int] = set()
         self._answers: dict[int, Label] = {}
         """Of the prompts that answers were drawn from, by the turn answered: rule 3."""
 
@@ -71,6 +76,23 @@ class CallPrivacy:
     def label_of_answer(self, turn: int) -> Label:
         """Of what the bot said and did in a turn."""
         return strictest([self.label_of(turn), self._answers.get(turn, Label.OPEN)])
+
+    def settled(self, turn: int) -> bool:
+        """Whether no later turn can make this one private any more: "keep that private" is said of the turn before, and
+        the latest turn may yet go on."""
+        return sum(known > turn for known in self._labels) >= LATER_TURNS
+
+    def settle(self, over: bool = False) -> list[int]:
+        """The labelled turns that have become settled since the last time; all of them when the call is `over`."""
+        now = [turn for turn in self._labels if turn not in self._settled and (over or self.settled(turn))]
+        self._settled.update(now)
+        return now
+
+    def private(self, turns: Collection[int]) -> bool:
+        """Whether the words of any of these turns, the caller's or the bot's, are; for turns that were never labelled,
+        whether any of the call's are."""
+        known = [self.label_of_answer(turn) for turn in turns if turn in self._labels]
+        return strictest(known or [self.strictest]) is Label.LOCAL_ONLY
 
     def _hold_the_turn_before(self, turn: int) -> None:
         before = max((known for known in self._labels if known < turn), default=None)

@@ -48,6 +48,8 @@ app.add_typer(docs_app, name="docs")
 app.command()(bill)
 app.command()(audit)
 FAILED, BAD_INPUT = 1, 2
+TELL_WORDS = ("openai", "anthropic", "httpcore", "httpx", "websockets", "uvicorn.error", "mcp", "asyncio", "aiortc")
+"""Libraries whose debug messages hold what is sent or received; not even --debug has them tell it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -98,6 +100,8 @@ def _main(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for telltale in TELL_WORDS:
+        logging.getLogger(telltale).setLevel(logging.INFO)
     if not debug:
         for chatty in ("aioice", "aiortc", "uvicorn"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -167,20 +171,25 @@ def replay(
     """Decide a recorded call again from its trace; exit 1 with the first difference if there is one."""
     with _reported(context):
         from voicebot.core.trace import replay as replay_lines
+        from voicebot.core.trace import words_left_out
 
         try:
             with trace.open(encoding="utf-8") as lines:
-                difference = replay_lines(lines)
+                recorded = lines.readlines()
+            difference, left_out = replay_lines(recorded), words_left_out(recorded)
         except OSError as error:
             raise ConfigError(f"cannot read {trace}: {error.strerror}") from None
         except (ProtocolError, UnicodeDecodeError) as error:
             raise ConfigError(f"{trace} cannot be replayed: {error}") from None
+        without = "; the words of private turns are left out of it, so what hung on them cannot be decided again"
+        without = without if left_out else ""
         if as_json:
-            _print_json({"identical": difference is None, "difference": difference and asdict(difference)})
+            found = difference and asdict(difference)
+            _print_json({"identical": difference is None, "words_left_out": left_out, "difference": found})
         elif difference is None:
-            typer.echo(f"{trace}: identical")
+            typer.echo(f"{trace}: identical{without}")
         else:
-            typer.echo(f"{trace}, line {difference.line}: {difference.event} was answered otherwise")
+            typer.echo(f"{trace}, line {difference.line}: {difference.event} was answered otherwise{without}")
             for title, commands in (("recorded", difference.recorded), ("replayed", difference.replayed)):
                 typer.echo("\n  ".join([f"{title}:", *(commands or ["(nothing)"])]))
         if difference is not None:

@@ -5,18 +5,21 @@
 {"w": [0.55, 8704, 0.012, 0]}                                               WindowHeard, the commonest, in short
 {"command": "BeginReply", "reply": 3, "turn": 1, "text": "hello"}           what it caused, in order
 {"end": "caller hung up", "counts": {...}}                                  the last line of a call that closed
+
+A step of a private turn has "left_out": true and tokens for its words; see `trace_words.py`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from voicebot.core.events import Command, Event, WindowHeard
 from voicebot.core.settings import TurnSettings
+from voicebot.core.trace_words import LEFT_OUT, Tokens
 from voicebot.core.turn import TurnMachine
 from voicebot.errors import ProtocolError
 
@@ -35,6 +38,8 @@ class Difference:
     event: str
     recorded: list[str]
     replayed: list[str]
+    left_out: bool = False
+    """Words of private turns had been left out before; that may be all there is to it."""
 
 
 def header_line(call_id: str, transport: str, settings: TurnSettings, **more: Any) -> str:
@@ -42,14 +47,19 @@ def header_line(call_id: str, transport: str, settings: TurnSettings, **more: An
     return _dump({"trace": SCHEMA, "call_id": call_id, "transport": transport, **more, "settings": asdict(settings)})
 
 
-def event_line(event: Event, now: float) -> str:
-    if isinstance(event, WindowHeard):
+def event_line(event: Event, now: float, without: Tokens | None = None, left_out: bool = False) -> str:
+    """`without`: its words are left out, and these stand for them. `left_out`: so are words of its commands."""
+    if isinstance(event, WindowHeard) and not left_out:
         return _dump({"w": [now, event.stop_sample, event.speech_probability, event.heard_samples]})
-    return _dump({"now": now, "event": type(event).__name__, **asdict(event)})
+    mark = {LEFT_OUT: True} if left_out or without is not None else {}
+    given = asdict(event) if without is None else without.without(event)
+    return _dump({"now": now, "event": type(event).__name__, **mark, **given})
 
 
-def command_line(command: Command) -> str:
-    return _dump({"command": type(command).__name__, **asdict(command)})
+def command_line(command: Command, without: Tokens | None = None) -> str:
+    """`without`: as for `event_line`."""
+    given = asdict(command) if without is None else without.without(command)
+    return _dump({"command": type(command).__name__, **given})
 
 
 def end_line(reason: str, counts: dict[str, int]) -> str:
@@ -90,7 +100,7 @@ def _event(entry: dict[str, Any], line: int) -> tuple[Event, float]:
             kind, fields = WindowHeard, dict(zip(_WINDOW_FIELDS, values, strict=True))
         else:
             now, kind = entry["now"], _EVENTS[entry["event"]]
-            fields = {key: value for key, value in entry.items() if key not in ("now", "event")}
+            fields = {key: value for key, value in entry.items() if key not in ("now", "event", LEFT_OUT)}
         return _checked(kind, fields), float(now)
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"trace line {line} is no event that this version knows: {error!r}") from None
@@ -118,6 +128,7 @@ def replay(lines: Iterable[str]) -> Difference | None:
     machine = _machine(*first)
     step: tuple[int, str, list[str]] | None = None
     recorded: list[str] = []
+    left_out = False
     for number, entry in entries:
         if "command" in entry:
             if step is None:
@@ -125,13 +136,20 @@ def replay(lines: Iterable[str]) -> Difference | None:
             recorded.append(_dump(entry))
             continue
         if difference := _compare(step, recorded):
-            return difference
+            return replace(difference, left_out=left_out)
         if "end" in entry:
             return None
+        left_out |= LEFT_OUT in entry
         event, now = _event(entry, number)
         step = (number, type(event).__name__, [command_line(command) for command in machine.step(event, now)])
         recorded = []
-    return _compare(step, recorded, cut_short=True)
+    difference = _compare(step, recorded, cut_short=True)
+    return replace(difference, left_out=left_out) if difference else None
+
+
+def words_left_out(lines: Iterable[str]) -> bool:
+    """Whether any step's words are left out of a trace."""
+    return any(f'"{LEFT_OUT}":true' in line for line in lines)
 
 
 def _compare(

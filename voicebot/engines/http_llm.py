@@ -12,6 +12,7 @@ import asyncio
 import importlib
 import ipaddress
 import json
+import logging
 import os
 import re
 import threading
@@ -123,6 +124,7 @@ class HttpLlm:
             raise EngineUnavailable(
                 f"{self._spec.scheme}:// needs the package {self.SDK} ({error}); install voicebot[{self.SDK}]"
             ) from error
+        logging.getLogger(self.SDK).setLevel(logging.INFO)  # By the environment it would log bodies.
         self._key = os.environ.get(self._given.key_env) or None
         if self._key is None and self.locality == "remote":
             raise EngineUnavailable(f"{self._spec.url}: no API key; set the environment variable {self._given.key_env}")
