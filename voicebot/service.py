@@ -19,6 +19,7 @@ from typing import Any, Literal
 from aiortc import RTCIceServer
 
 from voicebot.assemble import Brainwork, here
+from voicebot.brain.phrases import Phrases
 from voicebot.calls import CallRecord, Calls, CallTransport, Slot, new_call_id
 from voicebot.config import Config, trace_dir
 from voicebot.core.settings import TurnSettings
@@ -34,7 +35,7 @@ from voicebot.recorder import TraceWriter
 from voicebot.session import CallDeps, Session
 from voicebot.toolwork import Toolwork
 from voicebot.transports.base import NO_LINE, PhoneLine
-from voicebot.warmup import dummy_turn
+from voicebot.warmup import dummy_turn, make_phrases
 
 log = logging.getLogger(__name__)
 Status = Literal["loading", "ready", "draining", "failed"]
@@ -69,6 +70,7 @@ class VoiceServer:
         self._deps: CallDeps | None = None
         self._group: asyncio.TaskGroup | None = None
         self._pressure = Pressure()
+        self._phrases = Phrases()
 
     @property
     def info(self) -> dict[str, Any]:
@@ -170,6 +172,7 @@ class VoiceServer:
                 group.create_task(self._brain.load())
                 group.create_task(self._tools.load(self._group))
             await dummy_turn(self._stt, self._llm, self._tts)
+            await make_phrases(self._phrases, self._tts, turn_settings(self.config))
         except* VoicebotError as errors:
             self.fault = _first(errors)
             self.status, self.error = "failed", str(self.fault)
@@ -187,6 +190,7 @@ class VoiceServer:
             brain=self._brain.deps(),
             tts=self._tts,
             tools=self._tools.box,
+            phrases=self._phrases,
             turn=turn_settings(self.config),
             open_recorder=self._traces.open,
             metrics=self.metrics,

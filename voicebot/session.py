@@ -22,6 +22,7 @@ from typing import Any
 from voicebot.brain.agenda import Agenda, local_time
 from voicebot.brain.answer import BrainDeps, CallBrain, introduction
 from voicebot.brain.expert import Errand
+from voicebot.brain.phrases import Phrases
 from voicebot.brain.reply import Reply
 from voicebot.brain.toolbox import Toolbox
 from voicebot.brain.tools_runs import CallTools
@@ -63,6 +64,7 @@ class CallDeps:
     end_of_turn: LaneLike[TurnEngine] | None = None
     """None: the rule of the last word decides alone."""
     tools: Toolbox = field(default_factory=Toolbox)
+    phrases: Phrases = field(default_factory=Phrases)
     wall_clock: Callable[[], datetime] = local_time
     """For people's times only: what the clock and timer tools go by."""
 
@@ -361,7 +363,8 @@ class Session:
     def _new_reply(self, number: int, turn: int = 0) -> Reply:
         deps = self._deps
         rate_hz = self._transport.playout_rate_hz
-        return Reply(number, deps.tts, self._speaker, self._apply, self._tools.for_reply(number, turn), rate_hz)
+        tools = self._tools.for_reply(number, turn)
+        return Reply(number, deps.tts, self._speaker, self._apply, tools, rate_hz, deps.phrases)
 
     def _publish(self, command: ev.Command) -> None:
         """Publish commands become events of the data channel, named by what follows "Publish"."""

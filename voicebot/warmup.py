@@ -1,8 +1,13 @@
-"""One dummy turn through the loaded engines, so that the first caller does not pay for caches and page faults."""
+"""What is done before the doors open, so that no caller waits for it: a dummy turn through the loaded engines, for
+their caches and page faults, and the sound of words that are spoken often.
+"""
 
 from __future__ import annotations
 
+from voicebot.brain.answer import FIXED_WORDS
+from voicebot.brain.phrases import Phrases
 from voicebot.core.audio import SPEECH_RATE_HZ, silence
+from voicebot.core.settings import TurnSettings
 from voicebot.engines.base import Cancel, LlmEngine, LlmRequest, Message, Sampling, SttEngine, TtsEngine
 from voicebot.lane import Lane
 
@@ -20,6 +25,17 @@ async def dummy_turn(stt: Lane[SttEngine], llm: Lane[LlmEngine], tts: Lane[TtsEn
         await llm.run(lambda cancel: _generate(llm.engine, cancel))
     if tts in real:
         await tts.run(lambda cancel: sum(len(pcm) for pcm in tts.engine.synthesize("Hello.", cancel)))
+
+
+OPENERS = ("Sure.", "Okay.", "All right.", "Yes.", "No.", "Of course.", "Done.")
+"""First sentences that models like."""
+
+
+async def make_phrases(phrases: Phrases, tts: Lane[TtsEngine], turn: TurnSettings) -> None:
+    """Fill `phrases`: the operator's own words first. Raises: EngineError."""
+    if not tts.engine.name.startswith(SCRIPTED):
+        own = (turn.greeting, turn.apology, turn.no_answer, turn.not_understood)
+        await phrases.warm(tts, (*own, *FIXED_WORDS, *OPENERS))
 
 
 def _generate(engine: LlmEngine, cancel: Cancel) -> int:

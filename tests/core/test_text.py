@@ -63,6 +63,30 @@ def test_text_without_any_stop_is_cut_at_a_space_before_it_is_too_long() -> None
     assert [len(clause) for clause in split("x" * 500)] == [240, 240, 20]
 
 
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        (
+            "The shop opens at nine and closes at eight in the evening.",
+            ["The shop opens at nine", "and closes at eight in the evening."],
+        ),
+        ("I can help you with that.", ["I can help you with that."]),
+        ("Salt and pepper are on the table in the kitchen.", ["Salt and pepper are on the table in the kitchen."]),
+        ("That is fine, because you asked me before.", ["That is fine,", "because you asked me before."]),
+        (
+            "You asked me because it is late, and I know.",
+            ["You asked me", "because it is late, and I know."],
+        ),
+        (
+            "Good. The shop opens at nine and closes at eight in the evening.",
+            ["Good.", "The shop opens at nine and closes at eight in the evening."],
+        ),
+    ],
+)
+def test_a_first_clause_without_a_comma_ends_where_a_speaker_breathes(text: str, clauses: list[str]) -> None:
+    assert split(text, 3) == split(text, 1) == clauses
+
+
 def test_what_cannot_be_spoken_makes_no_clause() -> None:
     assert split("🎉\n**\nHello 👋 there.") == ["Hello there."]
     assert split("") == split(" \n ") == []

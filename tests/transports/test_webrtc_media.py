@@ -85,3 +85,17 @@ def test_a_stopped_track_yields_its_end_and_pulls_nothing_more() -> None:
         assert port.pulls == 3
 
     run(main())
+
+
+def test_a_voice_that_is_stopped_and_goes_on_in_the_middle_of_a_sound_does_not_click() -> None:
+    track, port = talking()
+    heard = []
+    for start in (13, 21):
+        port.play(TONE[start : start + 5 * FRAME_SAMPLES])
+        frames = [track.next_frame(0.0) for _ in range(8)]
+        assert [frame is None for frame in frames] == [False] * 6 + [True] * 2
+        heard += [frame if frame is not None else np.zeros(FRAME_SAMPLES, np.int16) for frame in frames]
+    steps = np.abs(np.diff(np.concatenate(heard).astype(np.int32)))
+    assert abs(int(TONE[12 + 5 * FRAME_SAMPLES])) > 6000, "it was stopped at the height of a wave"
+    assert steps.max() <= 1.1 * np.abs(np.diff(TONE.astype(np.int32))).max()
+    assert np.array_equal(heard[2], TONE[13 + 2 * FRAME_SAMPLES : 13 + 3 * FRAME_SAMPLES])

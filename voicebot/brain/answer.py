@@ -292,6 +292,9 @@ _WORK = frozenset(
 _FIND = ("Let me find out.", "Good question, let me look into that.", "Let me check that for you.")
 _THINK = ("Let me think about that.", "That takes a moment, let me work on it.", "Let me work that out.")
 
+FIXED_WORDS = (*_FIND, *_THINK, PRIVATE_NOTICE, DOWN_NOTICE, BUDGET_NOTICE, LATE_NOTICE)
+"""What replies say word for word, so that its sound can be made before it is needed."""
+
 
 def acknowledgement(text: str) -> str:
     """A few words that fit the request; the same request always gets the same."""

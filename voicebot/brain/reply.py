@@ -18,10 +18,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+from voicebot.brain.phrases import Phrases, converted, split
 from voicebot.brain.privacy import prompt_label
 from voicebot.brain.tools_runs import ReplyTools
 from voicebot.brain.tools_types import ToolResult
-from voicebot.core.audio import Pcm, resampler
+from voicebot.core.audio import Pcm
 from voicebot.core.events import (
     AudioQueued,
     ClauseWritten,
@@ -34,7 +35,7 @@ from voicebot.core.events import (
 )
 from voicebot.core.history import Line
 from voicebot.core.labels import Label
-from voicebot.core.text import ClauseSplitter, speakable
+from voicebot.core.text import ClauseSplitter
 from voicebot.engines.base import (
     Cancel,
     LlmDone,
@@ -123,8 +124,11 @@ class Reply:
         report: Callable[[Event], None],
         tools: ReplyTools,
         playout_rate_hz: int,
+        phrases: Phrases | None = None,
     ) -> None:
+        """`phrases`: words whose sound is there already."""
         self._number = number
+        self._phrases = phrases or Phrases()
         self._tts = tts
         self._sink = sink
         self._report = report
@@ -171,7 +175,7 @@ class Reply:
         self.commit()
 
         async def write() -> None:
-            for clause in _split(introduction):
+            for clause in split(introduction):
                 await self.put(clause)
             async for clause in words:
                 await self.put(clause)
@@ -182,7 +186,7 @@ class Reply:
         """Voice fixed words, committed from the start."""
         self.commit()
         try:
-            for clause in _split(text):
+            for clause in split(text):
                 self._write_clause(clause)
                 await self._voice_clause(self._written - 1, clause)
         except _StageFailed as failed:
@@ -272,7 +276,7 @@ class Reply:
             told = _told(call, result)
             messages += told
             self._done += [] if result.failed else told
-            for clause in _split(result.speech):
+            for clause in split(result.speech):
                 await self.put(clause)
             ask_again |= not result.speech
         return ask_again
@@ -312,33 +316,31 @@ class Reply:
             voiced += 1
 
     async def _voice_clause(self, clause: int, text: str) -> None:
-        work = partial(_synthesize, self._tts.engine, text, self._rate_hz)
+        if (kept := self._phrases.find(text, self._rate_hz)) is not None:
+            await self._queue(clause, kept)
+        else:
+            await self._synthesize(clause, text)
+        self._report(AudioQueued(self._number, clause, 0, done=True))
+
+    async def _synthesize(self, clause: int, text: str) -> None:
         try:
-            async for pcm in self._tts.stream(work):
-                self._sink.queue(self._number, pcm)
-                self._report(AudioQueued(self._number, clause, len(pcm), done=False))
-                await self._sink.room(self._number)
+            async for pcm in self._tts.stream(partial(_synthesize, self._tts.engine, text, self._rate_hz)):
+                await self._queue(clause, pcm)
         except EngineError as error:
             raise _StageFailed("tts", error) from error
-        self._report(AudioQueued(self._number, clause, 0, done=True))
+
+    async def _queue(self, clause: int, pcm: Pcm) -> None:
+        self._sink.queue(self._number, pcm)
+        self._report(AudioQueued(self._number, clause, len(pcm), done=False))
+        await self._sink.room(self._number)
 
 
 def _synthesize(tts: TtsEngine, text: str, rate_hz: int, cancel: Cancel) -> Iterator[Pcm]:
     """One clause at the playout rate. Thread: the TTS lane."""
-    converter = resampler(tts.sample_rate_hz, rate_hz)
-    for pcm in tts.synthesize(text, cancel):
-        if len(ready := converter.push(pcm)):
-            yield ready
-    if len(tail := converter.flush()):
-        yield tail
+    return converted(tts.synthesize(text, cancel), tts.sample_rate_hz, rate_hz)
 
 
 def _told(call: ToolCall, result: ToolResult) -> list[Message]:
     """A tool's call and its result, as a model is shown them."""
     answer = Message("tool", json.dumps(result.value), tool_call_id=call.call_id)
     return [Message("assistant", tool_calls=(call,)), answer]
-
-
-def _split(text: str) -> list[str]:
-    splitter = ClauseSplitter()
-    return splitter.push(speakable(text)) + splitter.flush()

@@ -25,11 +25,21 @@ _NEVER_LAST = _words(
 _WEAK_LAST = _words("what how its one two then also just very really between please on in")
 
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
+_WORD = re.compile(r"\S+(?=\s)")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’)\]]*(?=\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|e\.g|i\.e|[a-z])|^\s*\d+)\.$", re.IGNORECASE)
 """A full stop that ends no sentence; the last kind numbers a list's item."""
 _PLAIN_QUOTES = str.maketrans("‘’“”", "''\"\"")
+_PHRASE_STARTS = _words(
+    """and but because so if when while which who where since until unless although though whereas
+    with without during after before"""
+)
+"""Words before which a speaker may take a breath without a comma."""
 FIRST_CLAUSE_WORDS = 2
+FIRST_PHRASE_WORDS = (3, 6)
+"""A first clause without punctuation is cut before one of those words if it then has so many words, and REST_WORDS or
+more are known to follow in one piece. Source: intonation phrases of read English are five or six words long."""
+REST_WORDS = 3
 LATER_CLAUSE_WORDS = 6
 LONGEST_CLAUSE_CHARS = 240
 
@@ -103,11 +113,21 @@ class ClauseSplitter:
             for match in _CLAUSE_END.finditer(self._pending)
             if len(self._pending[: match.end()].split()) >= words_needed
         ]
-        if ends or commas:
-            return min(ends + commas)
+        breath = self._breath(min(ends + commas, default=len(self._pending))) if self._first else None
+        if ends or commas or breath:
+            return min([*ends, *commas, *([breath] if breath else [])])
         if len(self._pending) > LONGEST_CLAUSE_CHARS:
             space = self._pending.rfind(" ", 0, LONGEST_CLAUSE_CHARS)
             return space if space > 0 else LONGEST_CLAUSE_CHARS
+        return None
+
+    def _breath(self, stop: int) -> int | None:
+        """Where the first clause may be cut without punctuation, if enough follows it before `stop`."""
+        words = [match for match in _WORD.finditer(self._pending) if match.end() <= stop]
+        fewest, most = FIRST_PHRASE_WORDS
+        for count in range(fewest, min(most, len(words) - REST_WORDS) + 1):
+            if words[count].group().lower() in _PHRASE_STARTS:
+                return words[count].start()
         return None
 
     def _ends_here(self, match: re.Match[str]) -> bool:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from voicebot.core.audio import silence
@@ -35,6 +36,9 @@ SETTLED_FRAMES = 10
 Measured: 85 us a frame saved, and what is decoded stays below -90 dBFS; a call is silent for half of its time.
 Why not DTX: a sender that stops sending is harder on every receiver's clock than 8 kb/s are on the network.
 """
+EDGE_SAMPLES = RATE_HZ // 200
+"""5 ms: long enough that a cut is no click, too short to be heard as anything else."""
+_RISE = np.linspace(0.0, 1.0, EDGE_SAMPLES, endpoint=False, dtype=np.float32)
 _TIME_BASE = Fraction(1, CLOCK_HZ)
 
 
@@ -88,6 +92,7 @@ class BotTrack(OpusTrack):
         super().__init__()
         self.port: CallPort | None = None
         self._sent: deque[tuple[float, int]] = deque()
+        self._last: Pcm | None = None
 
     def unplayed_samples(self, now: float) -> int:
         """Samples pulled less than the far end's delay ago."""
@@ -100,7 +105,23 @@ class BotTrack(OpusTrack):
         self.unplayed_samples(now)
         if pcm is not None:
             self._sent.append((now, len(pcm)))
-        return pcm
+        return self._without_edges(pcm)
+
+    def _without_edges(self, pcm: Pcm | None) -> Pcm | None:
+        """A voice that is stopped or goes on in the middle of a sound fades there; one that begins or ends does anyway.
+
+        What follows a stop is the last sound mirrored: it begins where that ended, and is in nobody's account.
+        """
+        last, self._last = self._last, None if pcm is None else pcm[-EDGE_SAMPLES:]
+        if pcm is None:
+            return None if last is None else np.concatenate((_faded(last)[::-1], silence(FRAME_SAMPLES - len(last))))
+        return pcm if last is not None else np.concatenate((_faded(pcm[:EDGE_SAMPLES]), pcm[EDGE_SAMPLES:]))
+
+
+def _faded(pcm: Pcm) -> Pcm:
+    """Faded in."""
+    faded: Pcm = np.rint(pcm * _RISE[: len(pcm)]).astype(np.int16)
+    return faded
 
 
 def _now() -> float:
