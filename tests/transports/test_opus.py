@@ -29,8 +29,9 @@ def spoken(speech: Path) -> Pcm:
     return convert.push(read_speech(speech / "what_time_is_it.wav").pcm)
 
 
-def encoded(pcm: Pcm) -> list[bytes]:
+def encoded(pcm: Pcm, loss_percent: int = 10) -> list[bytes]:
     encoder = OpusEncoder(RATE_HZ, BIT_RATE)
+    encoder.expect_loss(loss_percent)
     return [encoder.encode(pcm[at : at + FRAME_SAMPLES]) for at in range(0, len(pcm) - FRAME_SAMPLES, FRAME_SAMPLES)]
 
 
@@ -84,6 +85,16 @@ def test_a_lost_packet_is_rebuilt_from_the_copy_in_the_next_better_than_guessed_
     assert len(loud) > 20
     assert np.mean(recovered) < np.mean(guessed) - 3
     assert np.mean(guessed) < 0, "silence is 0 dB from what was said"
+
+
+def test_where_no_loss_is_expected_all_bits_go_into_the_words(speech: Path, packets: list[bytes]) -> None:
+    clean = encoded(spoken(speech), loss_percent=0)
+    one, two = OpusDecoder(16_000), OpusDecoder(16_000)
+    for packet in clean[:30]:
+        one.decode(packet)
+        two.decode(packet)
+    assert np.array_equal(one.recover(clean[31], FRAME), two.conceal(FRAME)), "there is no copy in it"
+    assert sum(map(len, clean)) > 0.95 * sum(map(len, packets))
 
 
 def test_a_guess_fades_to_silence_within_a_tenth_of_a_second_so_that_loss_is_not_taken_for_a_voice(

@@ -209,7 +209,7 @@ class Lossy:
         self.share = 0.0
         self.dropped = 0
         self._random = Random(seed)
-        ice: Any = connection.getSenders()[0].transport.transport
+        ice: Any = connection.getSenders()[0].transport.transport  # Which all media of the call share.
         self._send = ice._send
         ice._send = self.send
 
@@ -253,6 +253,18 @@ def test_loss_delays_the_callers_voice_by_no_more_than_60_ms_and_soon_not_at_all
             assert browser.transport.lost_samples == lossy.dropped * PEER_FRAME
             assert np.quantile(delays[20:270], 0.95) < 0.06
             assert np.median(delays[290:]) < 0.03
+
+    run(main)
+
+
+@pytest.mark.realtime
+def test_the_bots_packets_carry_copies_once_the_browser_reports_loss() -> None:
+    async def main() -> None:
+        async with talking() as browser:
+            track = browser.transport._track
+            assert track.loss_percent == 0
+            Lossy(browser.transport._connection, seed=5).share = 0.2
+            await until(lambda: track.loss_percent >= 5, timeout_s=10)
 
     run(main)
 
@@ -456,6 +468,7 @@ def test_damaged_and_lost_packets_are_made_up_in_their_length_and_a_new_source_b
         heard: list[Pcm] = []
         reception = Reception(heard.append)
         encoder = OpusEncoder(RATE_HZ, 32_000)
+        encoder.expect_loss(10)
         voices = [encoder.encode(TONE[:FRAME_SAMPLES]) for _ in range(12)]
         for n, payload in enumerate(voices):
             if n != 5:

@@ -99,3 +99,12 @@ def test_a_voice_that_is_stopped_and_goes_on_in_the_middle_of_a_sound_does_not_c
     assert abs(int(TONE[12 + 5 * FRAME_SAMPLES])) > 6000, "it was stopped at the height of a wave"
     assert steps.max() <= 1.1 * np.abs(np.diff(TONE.astype(np.int32))).max()
     assert np.array_equal(heard[2], TONE[13 + 2 * FRAME_SAMPLES : 13 + 3 * FRAME_SAMPLES])
+
+
+def test_copies_against_loss_come_at_once_and_go_slowly() -> None:
+    track, _ = talking()
+    seen = []
+    for percent in (0, 12, 3, 0, 0, 90):
+        track.note_loss(percent)
+        seen.append(track.loss_percent)
+    assert seen == [0, 12, 6, 3, 1, 30]

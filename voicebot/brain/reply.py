@@ -293,7 +293,7 @@ class Reply:
 
     async def say(self, text: str) -> None:
         """Words that are there in whole."""
-        for clause in _split(text):
+        for clause in split(text):
             await self.put(clause)
 
     async def put(self, clause: str) -> None:

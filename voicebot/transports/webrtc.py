@@ -36,6 +36,8 @@ CONNECT_TIMEOUT_S = 15.0
 MEDIA_TIMEOUT_S = 10.0
 """Browsers send audio all the time, also when muted: none for this long means that the caller is gone."""
 CLOSE_TIMEOUT_S = 2.0
+LOSS_EVERY_S = 2.0
+"""Receiver reports come every second or so."""
 EVENTS_WAITING = 64
 """Events kept until the data channel opens; the newest beyond are dropped."""
 BUFFERED_LIMIT = 256 * 1024
@@ -111,8 +113,10 @@ class WebRtcTransport:
         try:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(self._listen(port), name=f"listen {port.call_id}")
+                following = group.create_task(self._follow_loss(), name=f"loss {port.call_id}")
                 await self._over.wait()
                 listening.cancel()
+                following.cancel()
         finally:
             port.hang_up("the connection has closed")
             await self.shut()
@@ -228,6 +232,15 @@ class WebRtcTransport:
             self._end(f"no audio from the browser for {MEDIA_TIMEOUT_S:g} s")
         except MediaStreamError:
             self._end("the caller hung up")
+
+    async def _follow_loss(self) -> None:
+        """Tell the bot's track what the browser's receiver reports say is lost."""
+        (sender,) = self._connection.getSenders()
+        while True:
+            await asyncio.sleep(LOSS_EVERY_S)
+            for report in (await sender.getStats()).values():
+                if report.type == "remote-inbound-rtp":
+                    self._track.note_loss(report.fractionLost * 100 // 256)
 
     async def _wait_quiet(self, track: MediaStreamTrack) -> None:
         """Return when no packet has come for too long. Raises: MediaStreamError when the track ends before."""

@@ -36,6 +36,8 @@ SETTLED_FRAMES = 10
 Measured: 85 us a frame saved, and what is decoded stays below -90 dBFS; a call is silent for half of its time.
 Why not DTX: a sender that stops sending is harder on every receiver's clock than 8 kb/s are on the network.
 """
+MOST_LOSS_PERCENT = 30
+"""Beyond, more copies would leave too little for the words themselves."""
 EDGE_SAMPLES = RATE_HZ // 200
 """5 ms: long enough that a cut is no click, too short to be heard as anything else."""
 _RISE = np.linspace(0.0, 1.0, EDGE_SAMPLES, endpoint=False, dtype=np.float32)
@@ -50,6 +52,8 @@ class OpusTrack(MediaStreamTrack):
     def __init__(self) -> None:
         super().__init__()
         self._encoder = OpusEncoder(RATE_HZ, BIT_RATE)
+        self.loss_percent = 0
+        """That the far side is taken to have."""
         self._start_s: float | None = None
         self._frame = 0
         self._silent_frames = 0
@@ -74,6 +78,11 @@ class OpusTrack(MediaStreamTrack):
         packet.pts, packet.time_base = round(self._frame * FRAME_S * CLOCK_HZ), _TIME_BASE
         self._frame += 1
         return packet
+
+    def note_loss(self, percent: int) -> None:
+        """The far side lost so much of late. Copies come at once and go slowly: loss comes in bursts."""
+        self.loss_percent = max(min(percent, MOST_LOSS_PERCENT), self.loss_percent // 2)
+        self._encoder.expect_loss(self.loss_percent)
 
     def _encoded(self, pcm: Pcm | None) -> bytes:
         if pcm is not None:
