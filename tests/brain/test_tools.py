@@ -65,6 +65,7 @@ def test_the_openai_schema_is_json_and_names_every_tool() -> None:
         ("convert_units", {"value": "8", "from": "ounces", "to": "cups"}, "Eight fluid ounces are one cup."),
         ("set_timer", {"duration": "10 min"}, "Timer set for ten minutes."),
         ("set_timer", {"duration": "ten minute", "name": "the pasta"}, "Pasta timer set for ten minutes."),
+        ("set_timer", {"duration": "one hour", "name": "a new tea timer"}, "Tea timer set for one hour."),
         ("check_timer", {}, "There is no timer running."),
         ("set_alarm", {"when": "half past six tomorrow"}, "Alarm set for tomorrow at six thirty in the morning."),
         (

@@ -104,6 +104,13 @@ def test_audit_of_a_missing_file_or_of_no_log_is_bad_input(tmp_path: Path, monke
     assert "holds no chat completion; line 1: not JSON" in result.stderr
 
 
+def test_audit_asks_the_shipped_router_what_small_models_could_take() -> None:
+    judge = audit_command.load_route()
+    timer, essay = judge("set a timer for ten minutes", []), judge("write a python program that finds primes", [])
+    assert (timer.task, timer.hard, timer.oos) == ("tools", False, False)
+    assert essay.hard or essay.oos
+
+
 def test_audit_tells_tasks_and_money_per_month_for_people_and_as_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from tests.training.router_lines import lines
 from voicebot.brain.router import OOS
 from voicebot.evals.clinc150 import converted
-from voicebot.evals.router import calibration_error, disturbed, evaluate, wilson, write_curve
+from voicebot.evals.router import calibration_error, disturbed, evaluate, route_times, wilson, write_curve
+from voicebot.evals.router_learning import part_of
 from voicebot.training.router import Example, fit
 
 
@@ -36,6 +38,27 @@ def test_the_report_counts_out_of_scope_as_a_task_of_its_own(tmp_path: Path) -> 
     json.dumps(report)
     write_curve(report["risk_coverage"], tmp_path / "curve.svg")
     assert (tmp_path / "curve.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_nearest_neighbours_are_measured_beside_it_where_its_training_lines_are_given() -> None:
+    router = fit(lines(), None)
+    asked = [Example("how do i get a refund now", "refund"), Example("uh what a strange zebra", OOS)]
+    nearest = evaluate(router, asked, lines())["baselines"]["nearest"]
+    assert (nearest["in_scope"]["right"], nearest["oos_recall"]["right"]) == (1, 0)
+    assert "nearest" not in evaluate(router, asked)["baselines"]
+
+
+def test_the_time_of_a_turn_is_part_of_the_report() -> None:
+    times = route_times(fit(lines(), None), ["book a table", "thanks a lot"])
+    assert 0 < times["thread_p50"] <= times["thread_p99"]
+    assert times["p99"] < 1000
+
+
+def test_a_learning_curve_takes_the_same_first_lines_of_every_task() -> None:
+    few, more = part_of(lines(), 2), part_of(lines(), 5)
+    assert Counter(one.task for one in few) == dict.fromkeys({one.task for one in lines()}, 2)
+    assert len(more) == 50
+    assert set(map(str, few)) < set(map(str, more))
 
 
 def test_noise_keeps_labels_and_changes_some_words() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from random import Random
 from typing import Any
 
 import jinja2
 
-from voicebot.evals.talker import messages_of, parsed
+from voicebot.engines.base import Message
+from voicebot.engines.tool_calls import parse_call
+from voicebot.evals.talker import messages_of
 from voicebot.training.chat import FIXED_TOKENS, TEMPLATE, Turn, call_text, pieces
 from voicebot.training.generate import Generator
 
@@ -19,12 +20,17 @@ def rendered(messages: list[dict[str, Any]]) -> str:
     return CHAT.render(messages=messages, add_generation_prompt=True, tools=None)
 
 
+def as_openai(message: Message) -> dict[str, Any]:
+    calls = [{"function": {"name": call.name, "arguments": call.arguments}} for call in message.tool_calls]
+    return {"role": message.role, "content": message.text, "tool_calls": calls}
+
+
 def test_the_template_writes_what_training_read() -> None:
     generator = Generator(Random(1))
     for _ in range(200):
         turns = generator.dialogue()[-4:]
         trained = "".join(text for text, _ in pieces(turns))
-        prompt = rendered(messages_of(turns))
+        prompt = rendered([as_openai(message) for message in messages_of(turns)])
         assert trained.startswith(prompt)
         assert prompt.endswith("<|end|><|assistant|>")
 
@@ -56,15 +62,18 @@ def test_any_openai_message_list_renders() -> None:
 
 def test_a_call_is_json_in_its_tags_and_is_read_back() -> None:
     text = call_text("convert_units", (("value", 'a "big"'), ("from", "mile"), ("to", "feet")))
-    answer = parsed(text, "stop")
-    assert (answer.tool, answer.broken) == ("convert_units", "")
-    assert {key: value.strip() for key, value in answer.arguments.items()} == {
+    call = parse_call(text.split("<tool_call>")[1].split("</tool_call>")[0], "1")
+    assert call.name == "convert_units"
+    assert {key: value.strip() for key, value in call.arguments.items()} == {
         "value": 'a "big"',
         "from": "mile",
         "to": "feet",
     }
-    assert parsed("<tool_call>\n{", "stop").broken == "bad tool call"
-    assert json.loads(text.split("<tool_call>")[1].split("</tool_call>")[0])["name"] == "convert_units"
+
+
+def test_what_the_caller_typed_is_read_as_a_recogniser_writes_it() -> None:
+    typed = [{"role": "user", "content": "What\u2019s 2.5 miles in KM?!"}]
+    assert rendered(typed) == "<|user|> what's 2.5 miles in km<|end|><|assistant|>"
 
 
 def test_learned_pieces_are_only_what_the_model_writes() -> None:

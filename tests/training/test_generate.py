@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 from tests.brain.fake_context import FakeContext
 from voicebot.brain.tools import TOOLS, run_tool
 from voicebot.training import clinc
 from voicebot.training.chat import Turn
+from voicebot.training.follow import AND, CHANGED, NO, is_follow_up
 from voicebot.training.generate import FILES, Generator
 from voicebot.training.grammar import is_held_out, lines_of, pick, read_sections
 from voicebot.training.slots import Slots
@@ -92,3 +94,18 @@ def test_invented_words_fill_open_slots() -> None:
     slots = Slots(Random(1), words=True)
     assert len({slots.timer_name() for _ in range(400)}) > 150
     assert all(slots.fill(slot) for slot in ("duration", "when", "when:at", "text", "expression", "_topic", "_title"))
+
+
+def test_callers_ask_again_about_an_answer_and_what_they_do_not_repeat_comes_from_the_turn_before() -> None:
+    generator = Generator(Random(4), clean=True, followed=0.8)
+    pairs = [pair for _ in range(1500) for pair in pairwise(generator.dialogue()) if is_follow_up(*pair)]
+    assert {turn.tool for _, turn in pairs} == set(CHANGED)
+    for before, turn in pairs:
+        for key, value in turn.arguments:
+            assert value.lower() in turn.user.lower() or dict(before.arguments)[key] == value, turn
+    assert any(turn.user.startswith("no ") for _, turn in pairs)
+
+
+def test_phrases_of_asking_again_are_held_out_too() -> None:
+    lines = [f"{key} {line}" for key in ("to", "value", "place", "day", "level") for line in AND + NO]
+    assert 4 <= sum(map(is_held_out, lines)) <= 30

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from voicebot.training.chat import ASSISTANT, END, USER, call_text, pieces
+from voicebot.errors import ConfigError
+from voicebot.training import restore
+from voicebot.training.chat import ASSISTANT, END, FIXED_TOKENS, USER, call_text, pieces
 from voicebot.training.export import LAYER_NAMES, write_gguf
 from voicebot.training.generate import Generator
+from voicebot.training.restore import read_gguf
 from voicebot.training.shape import Shape
 from voicebot.training.tokenizer import token_id, train_tokenizer
 
@@ -96,3 +99,23 @@ def test_llama_cpp_and_torch_compute_the_same(tiny: Path, tokenizer: Tokenizer) 
     llama = Llama(str(tiny), n_ctx=128, n_threads=1, logits_all=True, verbose=False)
     llama.eval(ids)
     np.testing.assert_allclose(llama.scores[: len(ids)], wanted, atol=0.02)
+
+
+def test_training_goes_on_from_the_exported_file_as_it_was(tiny: Path, tmp_path: Path) -> None:
+    shape, weights, tokenizer = read_gguf(tiny)
+    write_gguf(shape, weights, tokenizer, tmp_path / "again.gguf")
+    assert (tmp_path / "again.gguf").read_bytes() == tiny.read_bytes()
+    text = "set a timer for ten minutes, naïve"
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_a_file_that_is_no_talker_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"x\.gguf cannot be read as GGUF"):
+        read_gguf(tmp_path / "x.gguf")
+
+
+def test_a_talker_of_other_tools_cannot_go_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "FIXED_TOKENS", (*FIXED_TOKENS, "another"))
+    with pytest.raises(ConfigError, match=r'trained for other tools or arguments \(\["another"\]\)'):
+        read_gguf(tiny)

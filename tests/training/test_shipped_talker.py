@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from voicebot.engines.base import Message
 from voicebot.evals.talker import Model, act_of, messages_of, same_call
 from voicebot.training.chat import Turn
 
@@ -39,10 +40,13 @@ def model() -> Model:
     ],
 )
 def test_key_phrases_call_the_right_tool(model: Model, said: str, tool: str, arguments: dict[str, str]) -> None:
-    answer = model.answer(
-        [{"role": "system", "content": "You are a voice assistant."}, {"role": "user", "content": said}]
-    )
+    answer = model.answer([Message("system", "You are a voice assistant."), Message("user", said)])
     assert same_call(answer, tool, arguments), answer
+
+
+def test_a_name_that_no_one_has_heard_before_is_copied_as_it_was_said(model: Model) -> None:
+    answer = model.answer([Message("user", "Set a Zelbrunt timer for 20 minutes")])
+    assert (answer.tool, answer.arguments) == ("set_timer", {"duration": "20 minutes", "name": "Zelbrunt"})
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_key_phrases_call_the_right_tool(model: Model, said: str, tool: str, arg
     ],
 )
 def test_key_phrases_get_the_right_words(model: Model, said: str, act: str) -> None:
-    answer = model.answer([{"role": "user", "content": said}])
+    answer = model.answer([Message("user", said)])
     assert (answer.tool, answer.broken, act_of(answer.text)) == ("", "", act), answer
 
 

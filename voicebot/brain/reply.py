@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from voicebot.brain.phrases import Phrases, converted, split
 from voicebot.brain.privacy import prompt_label
+from voicebot.brain.spans import as_said
 from voicebot.brain.tools_runs import ReplyTools
 from voicebot.brain.tools_types import ToolResult
 from voicebot.core.audio import Pcm
@@ -271,7 +272,8 @@ class Reply:
     async def _run_tools(self, calls: list[ToolCall], messages: list[Message], phrase: Phrase) -> bool:
         """Run them in order; True if the model must phrase a result, because a tool had nothing to say itself."""
         ask_again = False
-        for call in calls:
+        turns = [one.text for one in messages if one.role == "user"]
+        for call in (as_said(call, turns) for call in calls):
             result = await self._tools.run(call, self._committed.wait, partial(phrase, call))
             told = _told(call, result)
             messages += told

@@ -10,7 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from voicebot.brain import tools_answers as answers
@@ -21,16 +21,26 @@ __all__ = ["TOOLS", "Scheduled", "TooManyScheduled", "Tool", "ToolContext", "Too
 
 WHEN = "When, in the caller's own words, e.g. 'half past six tomorrow'"
 NAME = "What it is called, if the caller named it"
+Property = Mapping[str, Any]
+VOLUME: Property = {
+    "description": "'up', 'down', 'mute', 'max', a number",
+    "examples": ("up", "down", "mute", "max"),
+}
+"""Its examples are for models that otherwise copy the caller's words: who says "you're too quiet" wants it up."""
 
 
-def _tool(run: Run, acting: bool, description: str, needed: str = "", **properties: str) -> Tool:
+def _tool(run: Run, acting: bool, description: str, needed: str = "", **properties: str | Property) -> Tool:
     """`from_` stands for the argument "from"; the function's name is the tool's."""
     schema = {
         "type": "object",
-        "properties": {key.rstrip("_"): {"type": "string", "description": text} for key, text in properties.items()},
+        "properties": {key.rstrip("_"): _property(about) for key, about in properties.items()},
         "required": needed.split(),
     }
     return Tool(run.__name__, description, schema, acting, _with_words(run, schema))
+
+
+def _property(about: str | Property) -> dict[str, Any]:
+    return {"type": "string", "description": about} if isinstance(about, str) else {"type": "string", **about}
 
 
 def _with_words(run: Run, schema: dict[str, Any]) -> Run:
@@ -58,7 +68,7 @@ _ALL = (
     _tool(plans.check_timer, False, "What timers and alarms are set and how long they have.", name=NAME),
     _tool(plans.set_alarm, True, "Set an alarm.", "when", when=WHEN),
     _tool(plans.set_reminder, True, "Remind the caller of something.", "text", text="What to remind of", when=WHEN),
-    _tool(answers.set_volume, True, "Change your volume.", "level", level="'up', 'down', 'mute', 'max', a number"),
+    _tool(answers.set_volume, True, "Change your volume.", "level", level=VOLUME),
     _tool(answers.repeat_last, False, "Say the last reply again."),
 )  # fmt: skip
 TOOLS: dict[str, Tool] = {tool.name: tool for tool in _ALL}

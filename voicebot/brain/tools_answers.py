@@ -85,14 +85,14 @@ def _amount(value: Fraction, unit: Unit) -> str:
 
 
 def set_volume(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
-    percent = _percent(arguments["level"].lower(), context.volume())
+    percent = percent_of(arguments["level"].lower(), context.volume())
     context.set_volume(percent)
     speech = "Muted." if percent == 0 else f"Volume is now {spoken(percent)} percent."
     return ToolResult({"volume": percent}, speech)
 
 
-def _percent(level: str, now: int) -> int:
-    """A level in 0..100. Numbers up to ten are tenths, as on most devices."""
+def percent_of(level: str, now: int) -> int:
+    """A level in 0..100, seen from `now`. Numbers up to ten are tenths, as on most devices. Raises: NotUnderstood."""
     text = re.sub(r"^(?:level|number|to|at) |[.!]$", "", level)
     louder, quieter = now + VOLUME_STEP, now - VOLUME_STEP
     named = {"up": louder, "louder": louder, "higher": louder, "down": quieter, "quieter": quieter, "lower": quieter,

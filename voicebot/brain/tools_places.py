@@ -151,8 +151,8 @@ _EDGES = re.compile(
 )
 
 
-def find_zone(place: str) -> tuple[str, ZoneInfo] | None:
-    """The place's name as found, and its zone; "houston, tx" and small misspellings are understood."""
+def find_zone(place: str, close: bool = True) -> tuple[str, ZoneInfo] | None:
+    """The place's name as found, and its zone; "houston, tx" is understood, and with `close` small misspellings."""
     plain = " ".join(place.lower().strip(" .?!").replace("'s", "").replace("-", " ").split())
     previous = ""
     while previous != plain:
@@ -163,8 +163,10 @@ def find_zone(place: str) -> tuple[str, ZoneInfo] | None:
     for part in parts if len(parts) > 1 else ():
         if part in PLACES:
             return part, ZoneInfo(PLACES[part])
-    close = get_close_matches(plain, [known for known in PLACES if len(known) > 4], n=1, cutoff=0.84)
-    return (close[0], ZoneInfo(PLACES[close[0]])) if close else None
+    if not close:
+        return None
+    alike = get_close_matches(plain, [known for known in PLACES if len(known) > 4], n=1, cutoff=0.84)
+    return (alike[0], ZoneInfo(PLACES[alike[0]])) if alike else None
 
 
 def zone_name(abbreviation: str) -> str:

@@ -27,9 +27,9 @@ def set_timer(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
 
 
 def _name(arguments: dict[str, Any]) -> str:
-    """The name without "timer": "the pasta timer" is called "pasta"."""
+    """The name without "timer": "the new pasta timer" is called "pasta"."""
     name = str(arguments.get("name", "")).lower().strip(" .?!")
-    for edge in ("the ", "my ", "a "):
+    for edge in ("the ", "my ", "another ", "a ", "new "):
         name = name.removeprefix(edge)
     for edge in (" timer", " alarm", " reminder"):
         name = name.removesuffix(edge)

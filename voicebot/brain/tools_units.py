@@ -104,15 +104,17 @@ def _read_table() -> dict[str, list[Unit]]:
 UNITS = _read_table()
 
 
-def find_units(name: str) -> list[Unit]:
-    """What a name may mean (an ounce weighs or fills); misspellings are forgiven. Empty: unknown."""
+def find_units(name: str, close: bool = True) -> list[Unit]:
+    """What a name may mean (an ounce weighs or fills); with `close` misspellings are forgiven. Empty: unknown."""
     plain = " ".join(name.lower().strip(" .?!,").replace("°", "degrees ").replace("-", " ").split())
     plain = plain.removeprefix("the ").removeprefix("of ")
     for candidate in (plain, plain.removesuffix("'s"), plain.removesuffix("s")):
         if candidate in UNITS:
             return UNITS[candidate]
-    close = get_close_matches(plain, [known for known in UNITS if len(known) > 3], n=1, cutoff=0.82)
-    return UNITS[close[0]] if close else []
+    if not close:
+        return []
+    alike = get_close_matches(plain, [known for known in UNITS if len(known) > 3], n=1, cutoff=0.82)
+    return UNITS[alike[0]] if alike else []
 
 
 def matching(source: list[Unit], target: list[Unit]) -> tuple[Unit, Unit] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,14 +47,28 @@ def audit(
         print_json(found.document(days)) if as_json else show(found, days, Console())
 
 
-def load_route() -> Route:
-    """The shipped router. Raises: ConfigError, where there is none."""
-    from importlib import import_module
-    from importlib.util import find_spec
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A route with its probabilities decided, at the thresholds that calls have by default."""
 
-    if find_spec("voicebot.brain.router") is None:
-        raise ConfigError("this build has no router, which judges the calls")
-    route: Route = import_module("voicebot.brain.router").load_router().route
+    task: str
+    hard: bool
+    oos: bool
+    confidence: float
+
+
+def load_route() -> Route:
+    """The shipped router's. Raises: ConfigError."""
+    from voicebot.brain.policy import Limits
+    from voicebot.brain.router import load_router
+    from voicebot.cli.train import shipped_router
+
+    router, limits = load_router("router://", shipped_router()), Limits()
+
+    def route(text: str, context: Sequence[str]) -> Judged:
+        found = router.route(text, context)
+        return Judged(found.task, found.hard >= limits.hard_at, found.oos >= limits.oos_at, found.confidence)
+
     return route
 
 

@@ -27,6 +27,9 @@ def router(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
     noisy: Annotated[bool, typer.Option("--noise", help="With a recogniser's errors put in.")] = False,
+    learned: Annotated[
+        list[Path] | None, typer.Option("--train", help="Its training lines: adds the nearest-neighbour baseline.")
+    ] = None,
     curve: Annotated[Path | None, typer.Option(help="Write the risk-coverage curve to this SVG.")] = None,
 ) -> None:
     """How often a router is right, overall and per task, and how well it knows."""
@@ -37,7 +40,8 @@ def router(
 
     try:
         examples = read_examples(files)
-        report = evaluate(Router.load(model or shipped_router()), disturbed(examples) if noisy else examples)
+        shown = disturbed(examples) if noisy else examples
+        report = evaluate(Router.load(model or shipped_router()), shown, read_examples(learned or []))
         if curve:
             write_curve(report["risk_coverage"], curve)
     except OSError as error:

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from voicebot.errors import ConfigError, VoicebotError
+from voicebot.profiles import shipped_model
 
 app = typer.Typer(help="Train a model on your own data.", no_args_is_help=True)
 FAILED, BAD_INPUT = 1, 2
-SHIPPED = Path("models") / "router"
+ROUTER = Path("router")
 
 
 @app.callback()
@@ -21,9 +22,8 @@ def _group() -> None:
 
 
 def shipped_router() -> Path:
-    """The folder of the router that came with the product: beside the sources, or inside the installed package."""
-    package = Path(__file__).resolve().parent.parent
-    return next((root / SHIPPED for root in (package, package.parent) if (root / SHIPPED).is_dir()), SHIPPED)
+    """The folder of the router that came with the product."""
+    return shipped_model(ROUTER)
 
 
 @app.command()

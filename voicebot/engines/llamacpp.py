@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, Locality, Message, Sampling, Score
+from voicebot.engines.llama_copying import COPIED, COPIED_KEY, Copying, Pieces, examples_of
 from voicebot.engines.llama_grammar import Grammar, Logits
 from voicebot.engines.llama_sampling import Sampler, logprob
 from voicebot.engines.options import DriverOptions, EngineSpec
@@ -89,7 +90,7 @@ class LlamaLlm:
         if not self._prefill(llama, prompt[cached:], cancel):
             return
         grammar = Grammar(self._vocab, request.schema) if request.schema is not None else None
-        sampler = Sampler(request.sampling, self._options.seed, grammar)
+        sampler = Sampler(request.sampling, self._options.seed, grammar or self._copying(request))
         reply = _Reply(self, llama, sampler, min(llama.n_ctx() - len(prompt), request.sampling.max_tokens))
         tools = bool(request.tools) and grammar is None
         parser = ReplyParser(tools=tools, stop=request.sampling.stop, thinking=thinking and grammar is None)
@@ -124,6 +125,13 @@ class LlamaLlm:
                 logprobs.append(logprob(_logits(llama), token))
             yield Score(tuple(logprobs))
 
+    def _copying(self, request: LlmRequest) -> Copying | None:
+        """What holds arguments to the caller's words, where the model was trained to copy them."""
+        if self._pieces is None:
+            return None
+        turns = [message.text for message in request.messages if message.role == "user"]
+        return Copying(self._pieces, turns, examples_of(request.tools))
+
     def _prepare(self, llama: Llama, path: Path) -> None:
         """Build the chat template and do one dummy reply."""
         import llama_cpp
@@ -138,6 +146,8 @@ class LlamaLlm:
         self._vocab = llama._model.vocab
         self._cpp = llama_cpp
         self._bos = self._token_text(llama, llama.token_bos())
+        copies = llama.metadata.get(COPIED_KEY) == COPIED
+        self._pieces = Pieces([self.piece(token) for token in range(llama.n_vocab())]) if copies else None
         self._format = Jinja2ChatFormatter(template, self._token_text(llama, llama.token_eos()), self._bos)
         dummy = LlmRequest([Message("user", "hello")], sampling=Sampling(max_tokens=1))
         for token in self._tokenize(llama, dummy)[0][:1]:

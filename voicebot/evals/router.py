@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
+
+import numpy as np
 
 from voicebot.brain.router import OOS, Route, Router
 from voicebot.training import noise
@@ -16,6 +19,9 @@ from voicebot.training.router import Example
 BINS = 15
 Z = 1.96
 """Of a 95 % interval."""
+NEIGHBOURS = 5
+TIMED = 2000
+"""Lines that are routed one by one to be timed, at most."""
 
 
 def wilson(right: int, count: int) -> list[float]:
@@ -43,26 +49,34 @@ def disturbed(examples: Sequence[Example], seed: int = 7) -> list[Example]:
     return [Example(noise.joined(noise.disturb([Piece(one.text)], rng)), one.task, one.hard) for one in examples]
 
 
-def evaluate(router: Router, examples: Sequence[Example]) -> dict[str, Any]:
-    """The document that `voicebot eval router --json` prints; accuracy counts "oos" as a task of its own."""
+def evaluate(router: Router, examples: Sequence[Example], learned: Sequence[Example] = ()) -> dict[str, Any]:
+    """The document that `voicebot eval router --json` prints; accuracy counts "oos" as a task of its own.
+
+    `learned`: the lines that the router was trained on, for the nearest-neighbour baseline; () leaves it out.
+    """
     routes = router.routes(router.features.rows([one.text for one in examples]))
     right = [route.task == one.task for route, one in zip(routes, examples, strict=True)]
-    inside = [ok for ok, one in zip(right, examples, strict=True) if one.task != OOS]
-    outside = [ok for ok, one in zip(right, examples, strict=True) if one.task == OOS]
     return {
         "accuracy": _share(right), "accuracy_95": wilson(sum(right), len(right)), "n": len(right),
-        "in_scope": _part(inside), "oos_recall": _part(outside),
+        **_parts(right, examples),
         "per_task": _per_task(routes, examples),
         "ece": calibration_error([route.confidence for route in routes], right),
         "oos_ece": calibration_error([route.oos for route in routes], [one.task == OOS for one in examples]),
         "hard": _hard(routes, examples),
         "risk_coverage": risk_coverage(routes, right),
-        "baselines": _baselines(examples),
+        "baselines": _baselines(examples) | (_nearest(router, learned, examples) if learned else {}),
+        "route_ms": route_times(router, [one.text for one in examples[:TIMED]]),
     }  # fmt: skip
 
 
 def _share(right: Sequence[bool]) -> float:
     return round(sum(right) / max(1, len(right)), 4)
+
+
+def _parts(right: Sequence[bool], examples: Sequence[Example]) -> dict[str, Any]:
+    inside = [ok for ok, one in zip(right, examples, strict=True) if one.task != OOS]
+    outside = [ok for ok, one in zip(right, examples, strict=True) if one.task == OOS]
+    return {"in_scope": _part(inside), "oos_recall": _part(outside)}
 
 
 def _part(right: Sequence[bool]) -> dict[str, Any]:
@@ -110,16 +124,48 @@ def _baselines(examples: Sequence[Example]) -> dict[str, float]:
     }
 
 
+def _nearest(router: Router, learned: Sequence[Example], examples: Sequence[Example]) -> dict[str, Any]:
+    """What the NEIGHBOURS most similar training lines say, by the router's own features; the nearest breaks a tie.
+    "oos" only where training lines of it are nearest."""
+    known, asked = (router.features.rows([one.text for one in group]) for group in (learned, examples))
+    known /= np.linalg.norm(known, axis=1, keepdims=True) + 1e-9
+    right = []
+    for row, one in zip(asked, examples, strict=True):
+        near = np.argsort(-(known @ row), kind="stable")[:NEIGHBOURS]
+        right.append(Counter(learned[at].task for at in near).most_common(1)[0][0] == one.task)
+    return {"nearest": {"k": NEIGHBOURS, "accuracy": _share(right), **_parts(right, examples)}}
+
+
+def route_times(router: Router, texts: Sequence[str]) -> dict[str, float]:
+    """Milliseconds of one turn alone, by the clock (other work on the machine counts) and of this thread's own time."""
+    router.route(texts[0] if texts else "")
+    wall, own = [], []
+    for text in texts:
+        began, began_own = time.perf_counter(), time.thread_time()
+        router.route(text)
+        wall.append((time.perf_counter() - began) * 1000)
+        own.append((time.thread_time() - began_own) * 1000)
+    quantiles = {"p50": 50, "p99": 99}
+    clock = {name: round(float(np.percentile(wall or [0], at)), 3) for name, at in quantiles.items()}
+    return clock | {f"thread_{name}": round(float(np.percentile(own or [0], at)), 3) for name, at in quantiles.items()}
+
+
 def write_curve(pairs: Sequence[Sequence[float]], file: Path) -> None:
-    """The risk-coverage curve as an SVG."""
+    """The risk-coverage curve as an SVG on white, with a scale on both axes."""
     top = max((risk for _, risk in pairs), default=0) or 0.01
-    points = " ".join(f"{50 + 400 * cover:.1f},{250 - 220 * risk / top:.1f}" for cover, risk in pairs)
+    points = " ".join(f"{60 + 400 * cover:.1f},{250 - 210 * risk / top:.1f}" for cover, risk in pairs)
+    lines, words = "", ""
+    for step in range(5):
+        x, y = 60 + 100 * step, 250 - 52.5 * step
+        lines += f"M60 {y}H460"
+        words += f'<text x="{x}" y="268" text-anchor="middle">{25 * step} %</text>'
+        words += f'<text x="54" y="{y + 4}" text-anchor="end">{25 * step * top:.1f} %</text>'
     file.write_text(
-        '<svg xmlns="http://www.w3.org/2000/svg" width="480" height="300" font-family="sans-serif" font-size="12">'
-        '<path d="M50 30V250H450" fill="none" stroke="#888"/>'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 500 300" width="500" height="300" '
+        'font-family="sans-serif" font-size="12"><rect width="500" height="300" fill="#fff"/>'
+        f'<path d="{lines}" stroke="#ddd"/><path d="M60 40V250H460" fill="none" stroke="#666"/>'
         f'<polyline points="{points}" fill="none" stroke="#0a6cbd" stroke-width="2"/>'
-        '<text x="180" y="285">share answered, surest first</text>'
-        f'<text x="8" y="20">share wrong (top: {100 * top:.1f} %)</text>'
-        '<text x="45" y="266">0</text><text x="435" y="266">100 %</text></svg>\n',
+        f'<g fill="#333">{words}<text x="260" y="290" text-anchor="middle">share routed, surest first</text>'
+        '<text x="14" y="24">of these wrong</text></g></svg>\n',
         "utf-8",
     )

@@ -15,21 +15,27 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any
 
-from voicebot.brain.tools import Scheduled, run_tool
+from voicebot.brain.confidence import auroc, calibrate
+from voicebot.brain.spans import as_said
+from voicebot.brain.tools import TOOLS, Scheduled, openai_schema, run_tool
+from voicebot.engines.base import LlmChunk, LlmDone, LlmRequest, Message, Sampling, TextDelta, ToolCall
+from voicebot.engines.registry import create
+from voicebot.errors import EngineBadOutput
 from voicebot.training import clinc
 from voicebot.training.chat import Turn
+from voicebot.training.follow import is_follow_up
 from voicebot.training.generate import ASKS, FILES, Generator
 from voicebot.training.grammar import read_sections
 
 NOW = datetime(2026, 3, 4, 15, 20, tzinfo=UTC)
-CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 REFUSAL = re.compile(
     r"^(I cannot help with|Sorry, I know too little about|I do not know|Sorry, .+ (is|are) more than I|"
     r"That is beyond|"
@@ -48,6 +54,9 @@ FAMILIES = (
     {"user_named", "user_name"},
 )
 MAX_WORDS = 32
+MAX_TOKENS = 80
+WANTED_RIGHT = 0.98
+"""Share of right answers that the confidence threshold is chosen for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,8 @@ class Answer:
     tool: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     broken: str = ""
-    logprobs: tuple[float, ...] = ()
+    mean_logprob: float = math.nan
+    min_logprob: float = math.nan
 
 
 class FixedContext:
@@ -86,47 +96,49 @@ class FixedContext:
 
 
 class Model:
-    """A GGUF in llama-cpp-python."""
+    """A GGUF in the driver that serves calls, asked as a reply asks it."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        from llama_cpp import Llama
+        self.engine = create("llm", f"llama://{path.resolve()}?ctx=1024&threads={threads}")
+        self.engine.load()
 
-        self.llama = Llama(str(path), n_ctx=1024, n_threads=threads, logits_all=True, verbose=False)
-
-    def answer(self, messages: list[dict[str, Any]]) -> Answer:
-        create: Any = self.llama.create_chat_completion  # its message types are narrower than what it takes
-        got = create(messages, temperature=0.0, max_tokens=80, logprobs=True, top_logprobs=1)
-        choice = got["choices"][0]
-        scores = tuple(float(item["logprob"]) for item in (choice["logprobs"] or {}).get("content") or ())
-        return parsed(choice["message"]["content"] or "", choice["finish_reason"], scores)
-
-
-def parsed(text: str, finish: str, scores: tuple[float, ...] = ()) -> Answer:
-    if finish != "stop":
-        return Answer(text, broken="did not end", logprobs=scores)
-    if "<tool_call>" not in text:
-        return Answer(text.strip(), broken="" if text.strip() else "empty", logprobs=scores)
-    found = CALL.search(text)
-    try:
-        call: Any = json.loads(found[1]) if found else None
-        return Answer(text, call["name"], dict(call["arguments"]), logprobs=scores)
-    except (ValueError, TypeError, KeyError):
-        return Answer(text, broken="bad tool call", logprobs=scores)
+    def answer(self, messages: list[Message]) -> Answer:
+        request = LlmRequest(messages, openai_schema(TOOLS.values()), Sampling(max_tokens=MAX_TOKENS))
+        chunks: list[LlmChunk] = []
+        try:
+            chunks.extend(self.engine.generate(request, Event()))
+        except EngineBadOutput as error:
+            return Answer(str(error), broken="bad tool call")
+        return answer_of(chunks, [message.text for message in messages if message.role == "user"])
 
 
-def messages_of(turns: list[Turn]) -> list[dict[str, Any]]:
+def answer_of(chunks: list[LlmChunk], turns: list[str]) -> Answer:
+    """What came of a reply to the caller's `turns`."""
+    done = chunks[-1]
+    assert isinstance(done, LlmDone), chunks
+    text = "".join(chunk.text for chunk in chunks if isinstance(chunk, TextDelta))
+    calls = [as_said(chunk, turns) for chunk in chunks if isinstance(chunk, ToolCall)]
+    blank = Answer("", mean_logprob=done.mean_logprob, min_logprob=done.min_logprob)
+    if done.finish_reason == "length" or len(calls) > 1 or (calls and text):
+        why = "did not end" if done.finish_reason == "length" else "several answers"
+        return replace(blank, text=f"{text}{calls}", broken=why)
+    if calls:
+        call = calls[0]
+        return replace(blank, text=f"{call.name} {call.arguments}", tool=call.name, arguments=call.arguments)
+    return replace(blank, text=text, broken="" if text else "empty")
+
+
+def messages_of(turns: list[Turn]) -> list[Message]:
     """The prompt that ends with the last turn's question."""
-    messages: list[dict[str, Any]] = []
+    messages: list[Message] = []
     for turn in turns:
-        messages.append({"role": "user", "content": turn.user})
+        messages.append(Message("user", turn.user))
         if turn is turns[-1]:
             break
         if turn.tool:
-            function = {"name": turn.tool, "arguments": json.dumps({key: f" {value}" for key, value in turn.arguments})}
-            call = {"id": "1", "type": "function", "function": function}
-            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
-            messages.append({"role": "tool", "tool_call_id": "1", "content": "{}"})
-        messages.append({"role": "assistant", "content": turn.reply})
+            call = ToolCall("1", turn.tool, dict(turn.arguments))
+            messages += [Message("assistant", tool_calls=(call,)), Message("tool", "{}", tool_call_id="1")]
+        messages.append(Message("assistant", turn.reply))
     return messages
 
 
@@ -160,10 +172,14 @@ class Score:
     right: Counter[str] = field(default_factory=Counter)
     total: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, str]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    truths: list[bool] = field(default_factory=list)
 
     def add(self, kind: str, ok: bool, said: str, wanted: str, answer: Answer) -> None:
         self.total[kind] += 1
         self.right[kind] += ok
+        self.answers.append(answer)
+        self.truths.append(ok)
         if not ok:
             self.failures.append({"kind": kind, "said": said, "wanted": wanted, "got": answer.text})
 
@@ -174,22 +190,36 @@ class Score:
         return {"n": n, "right": right, "share": share, "by_kind": by_kind, "failures": self.failures[:examples]}
 
 
-def generated(model: Model, count: int, seed: int, clean: bool) -> tuple[Score, Score, list[Answer]]:
-    """Held-out dialogues: scores of tool calls and of questions back, and all answers."""
-    generator = Generator(Random(seed), held_out=True, clean=clean)
-    tools, replies, answers = Score(), Score(), []
+def generated(model: Model, count: int, seed: int, clean: bool) -> tuple[Score, Score]:
+    """Held-out dialogues: scores of tool calls and of questions back."""
+    generator = Generator(Random(seed), held_out=True, clean=clean, followed=0)
+    tools, replies = Score(), Score()
     while sum(tools.total.values()) < count:
         turns = generator.dialogue()
         last = turns[-1]
         answer = model.answer(messages_of(turns))
-        answers.append(answer)
         if last.tool:
             wanted = dict(last.arguments)
             tools.add(last.tool, same_call(answer, last.tool, wanted), last.user, f"{last.tool} {wanted}", answer)
         else:
             act = act_of(last.reply)
             replies.add(act, fault(answer, act, last.user) == "", last.user, last.reply, answer)
-    return tools, replies, answers
+    return tools, replies
+
+
+def followed(model: Model, count: int, seed: int) -> Score:
+    """Held-out dialogues that end with what is said about the answer before: "and in celsius?", "no, fifteen"."""
+    generator = Generator(Random(seed), held_out=True, followed=0.8)
+    score = Score()
+    while sum(score.total.values()) < count:
+        turns = generator.dialogue()
+        last, before = turns[-1], turns[-2] if len(turns) > 1 else None
+        if before is not None and is_follow_up(before, last):
+            wanted = dict(last.arguments)
+            answer = model.answer(messages_of(turns))
+            said = f"{before.user} / {last.user}"
+            score.add(last.tool, same_call(answer, last.tool, wanted), said, f"{last.tool} {wanted}", answer)
+    return score
 
 
 def clinc_tools(model: Model) -> Score:
@@ -197,7 +227,7 @@ def clinc_tools(model: Model) -> Score:
     for item in clinc.load_annotations("val"):
         if item.act == "say":
             continue
-        answer = model.answer([{"role": "user", "content": item.text}])
+        answer = model.answer([Message("user", item.text)])
         ok = asks_for(answer, item.detail) if item.act == "ask" else same_call(answer, item.act, dict(item.arguments))
         wanted = f"ask {item.detail}" if item.act == "ask" else f"{item.act} {dict(item.arguments)}"
         score.add(item.intent, ok, item.text, wanted, answer)
@@ -258,7 +288,7 @@ def clinc_replies(model: Model, path: Path, limit: int, seed: int) -> tuple[Scor
     chosen += Random(seed).sample(rest, min(limit, len(rest)))
     score, faults = Score(), Counter[str]()
     for item in chosen:
-        answer = model.answer([{"role": "user", "content": item.text}])
+        answer = model.answer([Message("user", item.text)])
         problem = fault(answer, item.act, item.text)
         if problem:
             faults[problem.split(" as ")[0]] += 1
@@ -267,37 +297,52 @@ def clinc_replies(model: Model, path: Path, limit: int, seed: int) -> tuple[Scor
     return score, faults
 
 
-def certainty(answers: Iterable[Answer]) -> dict[str, float]:
-    """Medians over answers of the mean and the least log-probability of their tokens."""
-    scored = [answer.logprobs for answer in answers if answer.logprobs]
-    if not scored:
-        return {}
-    means = sorted(sum(scores) / len(scores) for scores in scored)
-    least = sorted(min(scores) for scores in scored)
+def confidence(scores: Sequence[Score]) -> dict[str, Any]:
+    """How well log-probabilities tell right answers from wrong ones: AUROC of an answer's mean and least, and what a
+    threshold on the least would do that was chosen on the even answers, measured on the odd ones."""
+    pairs = [pair for score in scores for pair in zip(score.answers, score.truths, strict=True)]
+    scored = [(one.mean_logprob, one.min_logprob, ok) for one, ok in pairs]
+    scored = [item for item in scored if not math.isnan(item[0])]
+    truths = [ok for _, _, ok in scored]
+    chosen = calibrate([least for _, least, _ in scored[::2]], truths[::2], WANTED_RIGHT)
+    kept = [ok for _, least, ok in scored[1::2] if least >= chosen.min_logprob]
     return {
-        "median_mean_logprob": round(means[len(means) // 2], 4),
-        "median_min_logprob": round(least[len(least) // 2], 4),
+        "n": len(scored),
+        "right": sum(truths),
+        "auroc_of_mean": round(auroc([mean for mean, _, _ in scored], truths), 4),
+        "auroc_of_least": round(auroc([least for _, least, _ in scored], truths), 4),
+        "threshold": {
+            "min_logprob": round(chosen.min_logprob, 4),
+            "accepted": round(len(kept) / max(1, len(scored[1::2])), 4),
+            "right_when_accepted": round(sum(kept) / max(1, len(kept)), 4),
+            "right_of_all": round(sum(truths[1::2]) / max(1, len(truths[1::2])), 4),
+        },
     }
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     model = Model(options.model, options.threads)
-    tools, replies, answers = generated(model, options.generated, options.seed, clean=False)
-    clean_tools, _, _ = generated(model, options.generated // 2, options.seed + 1, clean=True)
+    tools, replies = generated(model, options.generated, options.seed, clean=False)
+    clean_tools, _ = generated(model, options.generated // 2, options.seed + 1, clean=True)
+    again = followed(model, options.generated // 3, options.seed + 2)
+    human = clinc_tools(model)
     report: dict[str, Any] = {
         "model": options.model.name,
         "bytes": options.model.stat().st_size,
         "generated": tools.figures(options.examples),
         "generated_without_noise": clean_tools.figures(options.examples),
+        "generated_follow_ups": again.figures(options.examples),
         "generated_questions_back": replies.figures(options.examples),
-        "clinc_tools": clinc_tools(model).figures(options.examples),
-        "certainty": certainty(answers),
+        "clinc_tools": human.figures(options.examples),
     }
+    scores = [tools, replies, clean_tools, again]
+    report["confidence"] = confidence(scores)
     if options.clinc:
         score, faults = clinc_replies(model, options.clinc, options.replies, options.seed)
         n = sum(score.total.values())
         report["clinc_replies"] = score.figures(options.examples) | {"faults": dict(faults)}
         report["false_tool_calls"] = {"n": n, "calls": faults["tool call"], "share": round(faults["tool call"] / n, 4)}
+        report["confidence_clinc"] = confidence([human, score])
     return report
 
 

@@ -5,7 +5,9 @@ Rules of this file:
    question and in the tool call. Argument strings start with that space too; tools strip it.
 2. A tool call has the Hermes form that other models use, but its fixed parts are single tokens: a call costs about
    nine tokens instead of thirty.
-3. System text, the list of tools and tool results are left out: the model was trained without them, and the
+3. What the caller said loses its casing and its closing punctuation: recognisers give neither, and a rare word has
+   other tokens with a capital. The tools get the caller's own spelling back (`brain/spans.py`).
+4. System text, the list of tools and tool results are left out: the model was trained without them, and the
    answer that was spoken follows a tool result anyway. Only the last four exchanges are kept.
 """
 
@@ -50,6 +52,11 @@ FIXED_TOKENS = _fixed_parts()
 makes room for when it turns a token back into text."""
 
 
+def heard(text: str) -> str:
+    """The caller's words as the template writes them: lower case, no closing punctuation, plain apostrophes."""
+    return text.strip().lower().replace("\u2019", "'").rstrip(" .!?")
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One exchange: what was said, the call that answers it (or none), and the words spoken back.
@@ -66,7 +73,9 @@ class Turn:
 
 def call_text(tool: str, arguments: tuple[tuple[str, str], ...]) -> str:
     """The call as the model writes it."""
-    inner = ", ".join(f'"{key}": "' + json.dumps(f" {value}", ensure_ascii=False)[1:] for key, value in arguments)
+    inner = ", ".join(
+        f'"{key}": "' + json.dumps(f" {value.lower()}", ensure_ascii=False)[1:] for key, value in arguments
+    )
     return f"{CALL_OPEN}{_header(tool)}{ARGUMENTS}{inner}}}}}\n{CALL_CLOSE}"
 
 
@@ -74,7 +83,7 @@ def pieces(turns: list[Turn]) -> list[tuple[str, bool]]:
     """A dialogue as (text, learned) pieces; the end token of what the model writes is learned with it."""
     result: list[tuple[str, bool]] = []
     for turn in turns:
-        result.append((f"{USER} {turn.user}{END}{ASSISTANT}", False))
+        result.append((f"{USER} {heard(turn.user)}{END}{ASSISTANT}", False))
         if turn.tool:
             result.append((call_text(turn.tool, turn.arguments) + END, turn.learn))
             result.append((f"{ASSISTANT}{turn.reply}{END}", False))
@@ -95,15 +104,16 @@ TEMPLATE = (
     "{%- if m['content'] is string -%}{%- set text = m['content'] | trim -%}{%- else -%}"
     "{%- set text = (m['content'] or []) | selectattr('text', 'defined') | map(attribute='text') | join(' ') | trim -%}"
     "{%- endif -%}"
-    "{%- if m['role'] == 'user' -%}{{ '<|user|> ' + text + '<|end|>' }}"
+    "{%- if m['role'] == 'user' -%}"
+    "{{ '<|user|> ' + (text | lower | replace('\u2019', \"'\")).rstrip(' .!?') + '<|end|>' }}"
     "{%- elif m['role'] == 'assistant' -%}"
     "{%- if m['tool_calls'] -%}{{ '<|assistant|>' }}"
     "{%- for c in m['tool_calls'] -%}{%- set f = c['function'] if c['function'] else c -%}"
     "{{ '<tool_call>\\n{\"name\": \"' + f['name'] + '\", \"arguments\": ' }}"
-    "{%- if f['arguments'] is string -%}{{ f['arguments'] }}"
+    "{%- if f['arguments'] is string -%}{{ f['arguments'] | lower }}"
     "{%- else -%}{{ '{' }}{%- for key, value in (f['arguments'] or {}).items() -%}"
     "{{ ('' if loop.first else ', ') + '\"' + key + '\": \" ' }}"
-    "{{ (value | string | trim | replace('\"', '\\\\\"')) + '\"' }}"
+    "{{ (value | string | trim | lower | replace('\"', '\\\\\"')) + '\"' }}"
     "{%- endfor -%}{{ '}' }}{%- endif -%}"
     "{{ '}\\n</tool_call>' }}"
     "{%- endfor -%}{{ '<|end|>' }}{%- endif -%}"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from voicebot.engines.llama_copying import COPIED, COPIED_KEY
 from voicebot.training.chat import CONTROL_TOKENS, END, FIXED_TOKENS, PAD, TEMPLATE
 from voicebot.training.shape import NORM_EPSILON, ROPE_BASE, Shape
 from voicebot.training.tokenizer import token_id
@@ -69,6 +70,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_chat_template(TEMPLATE)
+    writer.add_string(COPIED_KEY, COPIED)
 
 
 def _token_type(token: str) -> int:

@@ -12,6 +12,7 @@ from random import Random
 from voicebot.brain.tools import TOOLS
 from voicebot.training import clinc, noise
 from voicebot.training.chat import Turn
+from voicebot.training.follow import follow_up
 from voicebot.training.grammar import Piece, Section, expand, lines_of, pick, read_sections
 from voicebot.training.history import spoken_result
 from voicebot.training.slots import Slots
@@ -36,6 +37,8 @@ ACT_WEIGHTS = {
 HUMAN_SHARE = 0.36
 """Of exchanges that are human phrasings, when there are any; of these, HUMAN_TOOL_SHARE ask for a tool."""
 HUMAN_TOOL_SHARE = 0.55
+FOLLOWED = 0.4
+"""Of calls that may be asked about again; see `follow.py`."""
 HUMAN_TALK_SHARE = 0.4
 """Of human phrasings without a tool: small talk; the rest is beyond the talker and refused."""
 ASKS = {
@@ -64,12 +67,19 @@ FOLLOW_UPS = {
 
 
 class Generator:
-    """Draws dialogues. `said` are human phrasings to mix in (none for held-out sets); `clean` leaves noise out."""
+    """Draws dialogues. `said` are human phrasings to mix in (none for held-out sets); `clean` leaves noise out;
+    `followed`: share of the calls that may be asked about again which are."""
 
     def __init__(
-        self, rng: Random, said: list[clinc.Said] | None = None, held_out: bool = False, clean: bool = False
+        self,
+        rng: Random,
+        said: list[clinc.Said] | None = None,
+        held_out: bool = False,
+        clean: bool = False,
+        followed: float = FOLLOWED,
     ) -> None:
         self.rng = rng
+        self.followed = followed
         self.clean = clean
         self.held_out = held_out
         sections = [section for name in FILES for section in read_sections(name)]
@@ -92,6 +102,8 @@ class Generator:
         turns: list[Turn] = []
         while len(turns) < length:
             turns += self.exchange(turns)
+            while self.followed and self.rng.random() < self.followed and (more := self._follow(turns[-1])):
+                turns.append(more)
         return [self._interrupted(turn) if turn is not turns[-1] else turn for turn in turns]
 
     def _interrupted(self, turn: Turn) -> Turn:
@@ -139,6 +151,16 @@ class Generator:
         pieces = expand(self.rng.choice(FOLLOW_UPS[tool]), (), slots)
         pieces = self._spoken_pieces(pieces, slots.words)
         return [first, self._call(tool, noise.joined(pieces), _arguments(pieces) + known)]
+
+    def _follow(self, before: Turn) -> Turn | None:
+        slots = Slots(self.rng, not any(character.isdigit() for character in before.user), self.lexicon)
+        found = follow_up(before, slots, self.held_out, self.rng)
+        if found is None:
+            return None
+        pieces, arguments = found
+        pieces = self._spoken_pieces(pieces, slots.words)
+        arguments |= dict(_arguments(pieces))
+        return self._call(before.tool, noise.joined(pieces), tuple(arguments.items()))
 
     def _reply(self, act: str, before: list[Turn]) -> str:
         replies = self.replies[act]

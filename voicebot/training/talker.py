@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import torch
+from tokenizers import Tokenizer
 
 from voicebot.training import clinc, train
 from voicebot.training.batches import batches
@@ -18,11 +19,11 @@ from voicebot.training.chat import Turn
 from voicebot.training.export import write_gguf
 from voicebot.training.generate import Generator
 from voicebot.training.model import Talker
+from voicebot.training.restore import read_gguf
 from voicebot.training.shape import Shape
 from voicebot.training.tokenizer import load_tokenizer, train_tokenizer
 
 TOKENIZER_DIALOGUES = 60_000
-THREADS = 2
 
 
 def say(line: str) -> None:
@@ -45,20 +46,33 @@ def _plain(turns: list[Turn]) -> list[str]:
     return [text for turn in turns for text in (turn.user, turn.reply)]
 
 
+def begin(options: argparse.Namespace, people: list[clinc.Said]) -> tuple[Talker, Tokenizer]:
+    """The model and its tokenizer: those of --resume, or new ones. The tokenizer is kept in --work."""
+    stored = options.work / "tokenizer.json"
+    if options.resume and options.resume.suffix == ".gguf":
+        shape, weights, tokenizer = read_gguf(options.resume)
+        tokenizer.save(str(stored))
+        model = Talker(shape)
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        return model, tokenizer
+    if not stored.exists():
+        make_tokenizer(options.work, people, options.seed)
+    tokenizer = load_tokenizer(stored)
+    return train.load(options.resume) if options.resume else Talker(Shape(tokenizer.get_vocab_size())), tokenizer
+
+
 def run_training(options: argparse.Namespace) -> None:
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     options.work.mkdir(parents=True, exist_ok=True)
     people = said(options.clinc)
-    if not (options.work / "tokenizer.json").exists():
-        make_tokenizer(options.work, people, options.seed)
-    tokenizer = load_tokenizer(options.work / "tokenizer.json")
-    shape = Shape(vocabulary=tokenizer.get_vocab_size())
-    model = train.load(options.resume) if options.resume else Talker(shape)
+    model, tokenizer = begin(options, people)
     say(f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.2f} M parameters")
     generator = Generator(Random(options.seed + 1), people)
     stream = batches(generator.dialogues(), tokenizer, options.batch_tokens, 4000, Random(options.seed + 2))
-    recipe = train.Recipe(options.steps, options.minutes, options.rate, options.rate * 0.15, seed=options.seed)
+    recipe = train.Recipe(
+        options.steps, options.minutes, options.rate, options.rate * 0.15, seed=options.seed, bf16=options.bf16
+    )
     say(str(train.train(model, stream, recipe, options.work, say)))
 
 
@@ -73,7 +87,7 @@ def run_export(options: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(description=__doc__)
     verbs = root.add_subparsers(dest="verb", required=True)
-    one = verbs.add_parser("train", help="train; go on from --resume MODEL.pt if given")
+    one = verbs.add_parser("train", help="train; go on from --resume MODEL.pt or talker.gguf if given")
     one.add_argument("--work", type=Path, required=True, help="folder for tokenizer.json and model.pt")
     one.add_argument("--clinc", type=Path, help="CLINC150 train_val.json (human phrasings of the other intents)")
     one.add_argument("--resume", type=Path)
@@ -81,6 +95,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--minutes", type=float, default=24 * 60)
     one.add_argument("--rate", type=float, default=0.02)
     one.add_argument("--batch-tokens", type=int, default=3072)
+    one.add_argument("--threads", type=int, default=2)
+    one.add_argument("--bf16", action="store_true", help="twice as fast if lscpu names avx512_bf16 or amx_bf16")
     one.add_argument("--seed", type=int, default=1)
     two = verbs.add_parser("export", help="write the GGUF file")
     two.add_argument("--work", type=Path, required=True)
