@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.training.router_lines import lines
-from voicebot.brain.router import OOS
+from voicebot.brain.router import OOS, Router
 from voicebot.evals.clinc150 import converted
 from voicebot.evals.router import calibration_error, disturbed, evaluate, route_times, wilson, write_curve
 from voicebot.evals.router_learning import part_of
 from voicebot.training.router import Example, fit
+
+
+@cache
+def trained() -> Router:
+    return fit(lines(), None)
 
 
 def test_wilsons_interval_is_the_textbooks() -> None:
@@ -27,7 +33,7 @@ def test_calibration_error_is_the_gap_between_said_and_true() -> None:
 
 
 def test_the_report_counts_out_of_scope_as_a_task_of_its_own(tmp_path: Path) -> None:
-    router = fit(lines(), None)
+    router = trained()
     report = evaluate(router, [*lines(), Example("what a strange zebra", OOS)])
     assert report["n"] == 201
     assert set(report["per_task"]) == {*router.tasks, OOS}
@@ -41,7 +47,7 @@ def test_the_report_counts_out_of_scope_as_a_task_of_its_own(tmp_path: Path) -> 
 
 
 def test_nearest_neighbours_are_measured_beside_it_where_its_training_lines_are_given() -> None:
-    router = fit(lines(), None)
+    router = trained()
     asked = [Example("how do i get a refund now", "refund"), Example("uh what a strange zebra", OOS)]
     nearest = evaluate(router, asked, lines())["baselines"]["nearest"]
     assert (nearest["in_scope"]["right"], nearest["oos_recall"]["right"]) == (1, 0)
@@ -49,7 +55,7 @@ def test_nearest_neighbours_are_measured_beside_it_where_its_training_lines_are_
 
 
 def test_the_time_of_a_turn_is_part_of_the_report() -> None:
-    times = route_times(fit(lines(), None), ["book a table", "thanks a lot"])
+    times = route_times(trained(), ["book a table", "thanks a lot"])
     assert 0 < times["thread_p50"] <= times["thread_p99"]
     assert times["p99"] < 1000
 

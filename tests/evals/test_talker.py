@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from voicebot.engines.base import LlmChunk, LlmDone, TextDelta, ToolCall
-from voicebot.evals.talker import Answer, Score, answer_of, asks_for, confidence, fault, same_call
+from voicebot.evals.talker import STOCK, Answer, Score, answer_of, asks_for, confidence, fault, same_call
 
 
 def reply(*chunks: LlmChunk, reason: str = "stop") -> Answer:
@@ -34,7 +34,8 @@ def test_a_call_is_right_when_the_tool_makes_the_same_of_it() -> None:
 def test_a_question_back_and_a_refusal_are_judged_by_their_act() -> None:
     assert asks_for(Answer("For how long?"), "set_timer")
     assert fault(Answer("Sorry, that is more than I know."), "know", "who was socrates") == ""
-    assert fault(Answer("Hello!"), "know", "who was socrates") == "answered as greeting"
+    greeting = next(text for text, act in STOCK.items() if act == "greeting")
+    assert fault(Answer(greeting), "know", "who was socrates") == "answered as greeting"
 
 
 def test_confidence_tells_how_well_log_probabilities_part_right_from_wrong() -> None:
