@@ -1,4 +1,4 @@
-"""`voicebot eval router`."""
+"""`voicebot eval router | calibrate`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Annotated
 
 import typer
 
+from voicebot.cli.calibrate import calibrate
 from voicebot.errors import ConfigError, VoicebotError
 
 app = typer.Typer(help="Measure a model on labelled data.", no_args_is_help=True)
 FAILED, BAD_INPUT = 1, 2
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `router` a subcommand while it is the only one."""
+app.command()(calibrate)
 
 
 @app.command()
