@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from voicebot.brain.notes import Notes
 from voicebot.brain.toolbox import Toolbox, allowed
 from voicebot.brain.tools import TOOLS
-from voicebot.brain.tools_call import document_tool, end_call, note_tools, transfer_tool
+from voicebot.brain.tools_call import document_tool, end_call, note_tools, press_keys, transfer_tool
 from voicebot.brain.tools_types import Tool
 from voicebot.config import Config
 from voicebot.config_brain import ToolsConfig
@@ -23,6 +23,10 @@ from voicebot.operator_tools import read_tools
 
 if TYPE_CHECKING:
     from voicebot.mcp_tools import McpServer
+
+
+ON_REQUEST = {press_keys.name}
+"""Built-in tools that only a `tools.builtin` which names them gives: few callers want tones in their ear."""
 
 
 class Toolwork:
@@ -72,13 +76,13 @@ class Toolwork:
 
 def built_in(config: ToolsConfig, documents: Documents | None = None) -> list[Tool]:
     """Those that the settings choose. Raises: ConfigError for a name that none has."""
-    made: Iterable[Tool] = (*TOOLS.values(), end_call, *note_tools(Notes(config.notes_dir)))
+    made: Iterable[Tool] = (*TOOLS.values(), end_call, press_keys, *note_tools(Notes(config.notes_dir)))
     tools = {tool.name: tool for tool in made}
     if config.transfer:
         tools["transfer_call"] = transfer_tool(config.transfer)
     if documents is not None:
         tools["search_documents"] = document_tool(documents.search)
-    chosen = tools.keys() if config.builtin is None else config.builtin
+    chosen = tools.keys() - ON_REQUEST if config.builtin is None else config.builtin
     if unknown := sorted(set(chosen) - set(tools)):
         raise ConfigError(f"tools.builtin: there is no {', '.join(unknown)}; there are {', '.join(sorted(tools))}")
     return [tool for name, tool in tools.items() if name in chosen]

@@ -11,7 +11,7 @@ import pytest
 from tests.brain.fake_context import FakeContext
 from voicebot.brain.notes import NOTES_LIMIT, Notes
 from voicebot.brain.tools import run_here
-from voicebot.brain.tools_call import NO_TRANSFER, end_call, note_tools, transfer_tool
+from voicebot.brain.tools_call import NO_TRANSFER, end_call, note_tools, press_keys, transfer_tool
 
 
 @dataclass
@@ -23,6 +23,10 @@ class Call(FakeContext):
 
     def hang_up(self, reason: str) -> bool:
         self.did.append(reason)
+        return self.can
+
+    def send_digits(self, digits: str) -> bool:
+        self.did += [digits] * self.can
         return self.can
 
     def transfer(self, target: str) -> bool:
@@ -48,6 +52,14 @@ def test_a_caller_is_put_through_only_to_whom_the_operator_has_named() -> None:
     assert call.did == ["sip:help@example.com"]
     assert said(transfer, Call(can=False), to="sales") == NO_TRANSFER
     assert transfer.acting and transfer.parameters["properties"]["to"]["enum"] == ["Sales", "Help desk"]
+
+
+def test_keys_are_pressed_where_the_line_can_and_only_keys() -> None:
+    call = Call()
+    assert said(press_keys, call, keys="1 2 #") == "Done."
+    assert "only press digits" in said(press_keys, call, keys="one")
+    assert "cannot press" in said(press_keys, Call(can=False), keys="1")
+    assert call.did == ["12#"]
 
 
 def test_notes_without_a_folder_last_for_their_call() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -73,6 +76,8 @@ class VendorApi:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
+        """Those that were JSON."""
         self.url = ""
 
     @contextlib.asynccontextmanager
@@ -96,6 +101,9 @@ class VendorApi:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.asked.append(head.splitlines()[0])
+        length = re.search(r"content-length: (\d+)", head.lower())
+        with contextlib.suppress(ValueError):
+            self.bodies.append(json.loads(await reader.readexactly(int(length[1]) if length else 0)))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
         writer.close()

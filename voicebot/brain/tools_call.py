@@ -1,4 +1,4 @@
-"""Tools for models that read a tool's description: hang up, transfer, notes, document search.
+"""Tools for models that read a tool's description: hang up, press keys, transfer, notes, document search.
 
 A caller can only be handed over to whom the operator has named: a model that was talked into it dials nobody else.
 """
@@ -24,6 +24,17 @@ def end_call(context: CallContext) -> str:
     if not context.hang_up("the caller said goodbye"):
         raise NotUnderstood("I cannot hang up from here. You can simply end the call.")
     return "Goodbye."
+
+
+@tool(acting=True, speaks=True, inline=True)
+def press_keys(keys: Annotated[str, "0-9, * and #, without spaces"], context: CallContext) -> str:
+    """Press keys on the telephone, when a menu at the other end asks for them."""
+    wanted = "".join(keys.split()).upper()
+    if not wanted or set(wanted) - set("0123456789*#ABCD"):
+        raise NotUnderstood("Sorry, I can only press digits, star and hash.")
+    if not context.send_digits(wanted):
+        raise NotUnderstood("Sorry, I cannot press keys on this line.")
+    return "Done."
 
 
 def transfer_tool(targets: Mapping[str, str]) -> Tool:

@@ -22,12 +22,10 @@ def credential(config: Config, vendor: str, password: bool) -> str:
             f"set {config.telephony.secret_env} in the environment, here and for the server, to the same 16 or more "
             "random characters, e.g. those of `openssl rand -hex 32`"
         )
-    if vendor == "audiosocket":
-        if password:
-            raise ConfigError("AudioSocket knows no password; take a UUID for each call")
-        return str(access.mint_uuid())
     if password:
         return access.password(vendor)
+    if vendor == "audiosocket":
+        return str(access.mint_uuid())
     given, _, host = config.telephony.public_url.rstrip("/").partition("://")
     scheme = "wss" if given == "https" else "ws"
     return f"{scheme}://{host or f'{config.server.host}:{config.server.port}'}/telephony/{vendor}/{access.mint(vendor)}"

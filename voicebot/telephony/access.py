@@ -37,6 +37,8 @@ STAMP_BYTES = 4
 ANY_CALL = bytes(BOUND_BYTES)
 USED_LIMIT = 100_000
 """Used tokens that are remembered until they expire; beyond, no more are taken: nobody has so many calls a minute."""
+PRUNE_AT = 256
+"""Used tokens from which on the expired ones are looked for; doubled when most are not."""
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
@@ -68,6 +70,7 @@ class Access:
         self._config = config
         self._clock = wall_clock
         self._used: dict[bytes, int] = {}
+        self._prune_at = PRUNE_AT
 
     # ---- tokens
 
@@ -114,7 +117,9 @@ class Access:
         expiry = int.from_bytes(body[:STAMP_BYTES], "big")
         if now > expiry:
             raise Refused(f"the token expired {now - expiry:.0f} s ago; telephony.token_s says how long one is good")
-        self._used = {old: until for old, until in self._used.items() if until >= now}
+        if len(self._used) >= self._prune_at:
+            self._used = {old: until for old, until in self._used.items() if until >= now}
+            self._prune_at = max(PRUNE_AT, 2 * len(self._used))
         if nonce in self._used or len(self._used) >= USED_LIMIT:
             raise Refused("the token was used before; each is for one call")
         self._used[nonce] = expiry

@@ -20,7 +20,7 @@ from voicebot.telephony.access import Access, Grant
 from voicebot.telephony.calls import carry
 from voicebot.telephony.vendor import Vendor
 from voicebot.transports.sockets import FrameSocket
-from voicebot.transports.telephony.audiosocket import AudioSocketWire
+from voicebot.transports.telephony.audiosocket import IDENTITY, AudioSocketWire
 
 log = logging.getLogger(__name__)
 PENDING_LIMIT = 64
@@ -79,12 +79,12 @@ class AudioSocketDoor:
         self._pending += 1
         try:
             async with asyncio.timeout(IDENTITY_S):
-                identified = await socket.peek()
+                first = await socket.peek()
         except TimeoutError:
-            identified = False
+            first = b""
         finally:
             self._pending -= 1
-        if not identified:
+        if first[:1] != bytes((IDENTITY,)):
             log.warning("an AudioSocket connection from %s did not say who it is", peer[0])
             await socket.close()
             return

@@ -18,6 +18,8 @@ from voicebot.transports.telephony.socket import POLICY_VIOLATION, Socket, Socke
 from voicebot.transports.telephony.wire import Started, Wire
 
 log = logging.getLogger(__name__)
+NAME = re.compile(r"[!-~]{1,256}", re.ASCII)
+"""What goes into URLs and logs as the vendor's name of a call."""
 TARGET = re.compile(r"\+?[0-9]{2,20}|sips?:[A-Za-z0-9._+@:-]{1,200}", re.ASCII)
 DIGITS = re.compile(r"[0-9*#A-D]{1,32}", re.ASCII)
 TRY_AGAIN_LATER = 1013
@@ -50,6 +52,8 @@ async def _opened(transport: SocketTransport, fits: Callable[[str], bool]) -> St
     """The start message; None when there is none or its call may not come in, and then the socket is closed."""
     try:
         started = await transport.open()
+        if started is not None and not NAME.fullmatch(started.call_sid):
+            raise ProtocolError("the call's name is not 1 to 256 printable characters")
         if started is not None and not fits(started.call_sid):
             raise ProtocolError("the token in the URL is for another call", POLICY_VIOLATION)
     except ProtocolError as error:

@@ -38,7 +38,7 @@ from voicebot.transports.sockets import DialledSocket
 
 log = logging.getLogger(__name__)
 CONNECT_S = 5.0
-CONNECTION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
+CONNECTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}", re.ASCII)
 NEEDED = (
     "use the URL with a token that /telephony/{0}/answer or `voicebot token {0}` gives, the password of "
     "`voicebot token {0} --password`, or set the vendor's secret"
@@ -74,9 +74,9 @@ class Doors:
             return await self._fetch(request, connection_id)
 
         @router.api_route("/telephony/plivo/transfer/{token}", methods=["GET", "POST"])
-        async def transfer(token: str, to: str) -> Response:
+        async def transfer(token: str, to: str, request: Request) -> Response:
             """The XML that dials `to`, which the token is bound to."""
-            self._admit(lambda: self._redeem_transfer(token, to), "plivo")
+            self._admit(lambda: self._redeem_transfer(token, to), "plivo", request)
             return xml(self._find("plivo").transfer_document(to))
 
         @router.websocket("/telephony/{vendor}")
@@ -93,7 +93,7 @@ class Doors:
 
     async def _answer(self, vendor: Vendor, request: Request) -> Response:
         asked = Asked(request.method, self._url(request, "https"), _headers(request), await read_body(request))
-        self._admit(lambda: self._webhook(vendor, request, asked), vendor.name)
+        self._admit(lambda: self._webhook(vendor, request, asked), vendor.name, request)
         token = self._access.mint(vendor.name, asked.get(*vendor.call_fields) if vendor.call_fields else "")
         document = vendor.answer(f"{self._access.public_url(request, 'wss')}/telephony/{vendor.name}/{token}", asked)
         if document is None:
@@ -103,7 +103,7 @@ class Doors:
     def _token(self, name: str, request: Request) -> Response:
         if name != "audiosocket":
             self._find(name)
-        self._admit(lambda: self._known(name, request), name)
+        self._admit(lambda: self._known(name, request), name, request)
         if name == "audiosocket":
             given = {"uuid": str(self._access.mint_uuid())}
         else:
@@ -132,7 +132,7 @@ class Doors:
         await carry(self._server, self._access, vendor, socket, wire, grant, self._document_url(socket))
 
     async def _fetch(self, request: Request, connection_id: str) -> Response:
-        self._admit(lambda: self._known("asterisk", request), "asterisk")
+        self._admit(lambda: self._known("asterisk", request), "asterisk", request)
         if not CONNECTION_ID.fullmatch(connection_id):
             raise HTTPException(400, f"connection_id {connection_id[:40]!r} is none of Asterisk's")
         base = self._server.config.telephony.asterisk.url.rstrip("/")
@@ -197,12 +197,12 @@ class Doors:
 
         return url
 
-    def _admit(self, check: Callable[[], None], name: str) -> None:
+    def _admit(self, check: Callable[[], None], name: str, request: Request) -> None:
         """Raises: HTTPException 403."""
         try:
             check()
         except Refused as error:
-            log.warning("a request for %s was refused: %s", name, error)
+            log.warning("a request for %s from %s was refused: %s", name, _peer(request), error)
             raise HTTPException(403, str(error)) from None
 
     def _find(self, name: str) -> Vendor:

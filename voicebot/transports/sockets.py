@@ -26,10 +26,10 @@ class FrameSocket:
         self._writer = writer
         self._peeked: MutableMapping[str, Any] | None = None
 
-    async def peek(self) -> bool:
-        """Wait for the first message and leave it to be received; False when the peer leaves instead."""
+    async def peek(self) -> bytes:
+        """Wait for the first message and leave it to be received; b"" when the peer leaves instead."""
         self._peeked = await self.receive()
-        return "bytes" in self._peeked
+        return bytes(self._peeked.get("bytes", b""))
 
     async def receive(self) -> MutableMapping[str, Any]:
         if self._peeked is not None:

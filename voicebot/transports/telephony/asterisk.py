@@ -22,6 +22,7 @@ from voicebot.transports.telephony.reading import (
     flat,
     optional_text,
     read_digit,
+    read_id,
     read_object,
     read_parameters,
     read_text,
@@ -130,7 +131,7 @@ class AsteriskWire(Wire):
             )
         self._codec, self.rate_hz = FORMATS[name]
         self.playout_rate_hz = self.rate_hz
-        connection = read_text(message, "connection_id")
+        connection = read_id(message, "connection_id")
         return Started(
             stream_sid=connection,
             call_sid=optional_text(message, "channel_id") or connection,

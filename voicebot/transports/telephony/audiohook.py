@@ -29,6 +29,7 @@ from voicebot.transports.telephony.reading import (
     flat,
     optional_text,
     read_digit,
+    read_id,
     read_inner,
     read_number,
     read_object,
@@ -77,7 +78,7 @@ class AudioHookWire(Wire):
         if read.get("version") != "2":
             raise ProtocolError(f"AudioHook version {shown(read.get('version'))}; only '2' is supported", UNSUPPORTED)
         self._client_seq = read_number(read, "seq")
-        name, session = read_text(read, "type"), read_text(read, "id")
+        name, session = read_text(read, "type"), read_id(read, "id")
         if self._id and session != self._id:
             raise ProtocolError(f"a message of session {shown(session)} in that of {self._id!r}")
         self._id = session
@@ -119,7 +120,7 @@ class AudioHookWire(Wire):
 
     def _opened(self, parameters: Mapping[str, Any]) -> WireEvent:
         chosen = self._chosen(parameters.get("media"))
-        conversation = read_text(parameters, "conversationId")
+        conversation = read_id(parameters, "conversationId")
         self._answers.append(self._message("opened", {"startPaused": False, "media": [chosen]}))
         if conversation == NIL:
             return Connected()

@@ -19,6 +19,7 @@ from voicebot.transports.telephony.reading import (
     compact,
     optional_text,
     read_digit,
+    read_id,
     read_inner,
     read_number,
     read_object,
@@ -93,10 +94,10 @@ class ExotelWire(Wire):
         rate_hz = checked_rate(read_number(form, "sample_rate"), "Exotel", RATES_HZ)
         self.rate_hz = self.playout_rate_hz = rate_hz
         self.packet_s = PAYLOAD_BYTES / 2 / rate_hz
-        self._stream_sid = read_text(start if "stream_sid" in start else message, "stream_sid")
+        self._stream_sid = read_id(start if "stream_sid" in start else message, "stream_sid")
         return Started(
             stream_sid=self._stream_sid,
-            call_sid=read_text(start, "call_sid"),
+            call_sid=read_id(start, "call_sid"),
             account_sid=optional_text(start, "account_sid"),
             parameters=read_parameters(start, "custom_parameters"),
             caller=optional_text(start, "from"),

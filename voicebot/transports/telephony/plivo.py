@@ -26,6 +26,7 @@ from voicebot.transports.telephony.reading import (
     flat,
     optional_text,
     read_digit,
+    read_id,
     read_inner,
     read_number,
     read_object,
@@ -99,11 +100,11 @@ class PlivoWire(Wire):
             raise ProtocolError(f"media format {shown(form)}; only {sorted(FORMS)} is supported", UNSUPPORTED)
         self._content_type, self._codec = encoding, codec
         self.rate_hz = self.playout_rate_hz = rate_hz
-        self._stream_id = read_text(start, "streamId")
+        self._stream_id = read_id(start, "streamId")
         parameters = _extra_headers(optional_text(message, "extra_headers"))
         return Started(
             stream_sid=self._stream_id,
-            call_sid=read_text(start, "callId"),
+            call_sid=read_id(start, "callId"),
             account_sid=optional_text(start, "accountId"),
             parameters=parameters,
             caller=parameters.get("caller", ""),

@@ -17,6 +17,7 @@ NUMBER_LIMIT = 2**53
 DIGITS = frozenset("0123456789*#ABCD")
 PARAMETERS_LIMIT = 64
 PARAMETER_CHARS = 2_000
+ID_CHARS = 256
 UNSUPPORTED = 1003
 """Close code for a kind of data that we cannot take. Source: RFC 6455 section 7.4.1."""
 INVALID_PAYLOAD = 1007
@@ -66,6 +67,14 @@ def read_text(within: Mapping[str, Any], name: str) -> str:
     value = within.get(name)
     if not isinstance(value, str) or not value:
         raise ProtocolError(f"{name!r} is {shown(value)}, not a text")
+    return value
+
+
+def read_id(within: Mapping[str, Any], name: str) -> str:
+    """A vendor's name of a call or stream: it comes back in every message of ours, so it is short."""
+    value = read_text(within, name)
+    if len(value) > ID_CHARS:
+        raise ProtocolError(f"{name!r} has {len(value)} characters; the limit is {ID_CHARS}")
     return value
 
 

@@ -25,6 +25,7 @@ from voicebot.transports.telephony.reading import (
     compact,
     optional_text,
     read_digit,
+    read_id,
     read_inner,
     read_number,
     read_object,
@@ -104,8 +105,8 @@ class TelnyxWire(Wire):
             )
         self._in, self.rate_hz = codec, rate_hz
         return Started(
-            stream_sid=read_text(message, "stream_id"),
-            call_sid=read_text(start, "call_control_id"),
+            stream_sid=read_id(message, "stream_id"),
+            call_sid=read_id(start, "call_control_id"),
             account_sid=optional_text(start, "user_id"),
             parameters=read_parameters(start, "custom_parameters"),
             caller=optional_text(start, "from"),

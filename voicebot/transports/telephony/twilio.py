@@ -22,6 +22,7 @@ from voicebot.transports.telephony.reading import (
     compact,
     optional_text,
     read_digit,
+    read_id,
     read_inner,
     read_number,
     read_object,
@@ -96,8 +97,8 @@ def _started(message: Mapping[str, Any]) -> Started:
         )
     parameters = read_parameters(start, "customParameters")
     return Started(
-        stream_sid=read_text(start if "streamSid" in start else message, "streamSid"),
-        call_sid=read_text(start, "callSid"),
+        stream_sid=read_id(start if "streamSid" in start else message, "streamSid"),
+        call_sid=read_id(start, "callSid"),
         account_sid=optional_text(start, "accountSid"),
         parameters=parameters,
         caller=parameters.get("caller", ""),
