@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from voicebot.config_api import ApiConfig
 from voicebot.config_brain import (
     DocumentsConfig,
     FrontierConfig,
@@ -43,7 +44,7 @@ DEFAULT_FILE = Path("voicebot.toml")
 ENV_PREFIX = "VOICEBOT_"
 DEEP = ("fleet", "telephony")
 """Sections that have sections of their own."""
-ENV_NOT_SETTINGS = frozenset({"VOICEBOT_HOME", "VOICEBOT_MODELS"})
+ENV_NOT_SETTINGS = frozenset({"VOICEBOT_HOME", "VOICEBOT_MODELS", "VOICEBOT_API_KEYS"})
 
 
 class ServerConfig(Section):
@@ -161,6 +162,7 @@ class Config(Section):
     reply: ReplyConfig = ReplyConfig()
     webrtc: WebRtcConfig = WebRtcConfig()
     telephony: TelephonyConfig = TelephonyConfig()
+    api: ApiConfig = ApiConfig()
     trace: TraceConfig = TraceConfig()
     fleet: dict[str, MemberConfig] = Field(default_factory=dict)
     """By name; empty for one general member that the llm engine plays."""

@@ -7,7 +7,6 @@ Errors are `{"error": "..."}` in words. Transcripts and traces are for clients o
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from voicebot.api_keys import is_local
 from voicebot.calls import CallRecord, Unavailable
 from voicebot.errors import ProtocolError
 from voicebot.service import VoiceServer
@@ -85,7 +85,7 @@ def _private(server: VoiceServer) -> APIRouter:
     router = APIRouter()
 
     def find(request: Request, call_id: str) -> CallRecord:
-        if not (server.config.server.api_remote or _is_local(request)):
+        if not (server.config.server.api_remote or is_local(request)):
             raise HTTPException(403, "transcripts are for clients on this machine; set server.api_remote to change it")
         record = server.calls.find(call_id)
         if record is None:
@@ -130,15 +130,6 @@ async def _offered_sdp(request: Request) -> str:
     if not isinstance(offer, dict) or offer.get("type") != "offer" or not isinstance(offer.get("sdp"), str):
         raise ProtocolError('the offer must be {"type": "offer", "sdp": "..."}')
     return str(offer["sdp"])
-
-
-def _is_local(request: Request) -> bool:
-    try:
-        address = ipaddress.ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 async def _http_error(_request: Request, error: Exception) -> JSONResponse:

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from voicebot.config import Config, ServerConfig
 from voicebot.errors import ConfigError
 from voicebot.http_api import add_routes
+from voicebot.openai_api import add_openai_routes
 from voicebot.service import VoiceServer, product_version
 from voicebot.telephony.access import Access
 from voicebot.telephony.audiosocket import AudioSocketDoor
@@ -61,6 +62,7 @@ def create_app(config: Config) -> FastAPI:
     app.state.server = server
     app.state.audiosocket = audiosocket
     app.include_router(doors.router())
+    add_openai_routes(app, server)
     add_routes(app, server)
     return app
 

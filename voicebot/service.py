@@ -19,8 +19,9 @@ from typing import Any, Literal
 from aiortc import RTCIceServer
 
 from voicebot.assemble import Brainwork, here
+from voicebot.brain.fleet import Fleet
 from voicebot.brain.phrases import Phrases
-from voicebot.calls import CallRecord, Calls, CallTransport, Slot, new_call_id
+from voicebot.calls import CallRecord, Calls, Slot, new_call_id
 from voicebot.config import Config, trace_dir
 from voicebot.core.settings import TurnSettings
 from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
@@ -92,17 +93,32 @@ class VoiceServer:
     async def begin(
         self,
         slot: Slot,
-        transport: CallTransport,
+        transport: Any,
         alias: str = "",
         numbers: Collection[str] = (),
         line: PhoneLine = NO_LINE,
+        kind: type[Session] = Session,
     ) -> CallRecord:
-        """Start a call on a negotiated transport. `numbers`: those that call and are called, as far as is known."""
+        """Start a call on a negotiated transport. `numbers`: those that call and are called, as far as is known.
+
+        `transport`: a `CallTransport` that fits the `kind` of session.
+        """
         assert self._deps is not None and self._group is not None, "no call is admitted before the engines are loaded"
         label = call_label(self.config.privacy, transport.kind, numbers)
-        session = Session(new_call_id(), transport, self._deps, label, line)
+        session = kind(new_call_id(), transport, self._deps, label, line)
         session.allow_drafts(not self._pressure.pressed)
         return slot.start(self._group, transport, session, alias)
+
+    @property
+    def fleet(self) -> Fleet:
+        """Who answers here."""
+        return self._brain.fleet
+
+    @property
+    def deps(self) -> CallDeps:
+        """What calls share. Only once the engines are loaded."""
+        assert self._deps is not None, "nothing is served before the engines are loaded"
+        return self._deps
 
     async def flush_traces(self) -> None:
         """Wait until what has happened so far is on disk."""

@@ -28,9 +28,9 @@ from voicebot.brain.toolbox import Toolbox
 from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
 from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
+from voicebot.core.client_turns import ClientTurns
 from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
-from voicebot.core.turn import TurnMachine
 from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.errors import EngineError
 from voicebot.faults import outline
@@ -81,7 +81,7 @@ class Session:
         self._deps = deps
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._machine = TurnMachine(deps.turn)
+        self._machine = ClientTurns(deps.turn)
         self._vad = deps.vad.open_stream()
         self._ring = SpeechRing()
         self._windowed = 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from voicebot.core import events as ev
+from voicebot.core.client_turns import ClientTurns
 from voicebot.core.settings import TurnSettings
 from voicebot.core.trace import command_line, event_line, header_line
-from voicebot.core.turn import TurnMachine
 
 RATE_HZ = 16_000
 WINDOW_MS = 32
@@ -29,7 +29,7 @@ class Script:
 
     def __init__(self, started: bool = True, **settings: Any) -> None:
         self.settings = TurnSettings(**(ROUND_WAITS | settings))
-        self.machine = TurnMachine(self.settings)
+        self.machine = ClientTurns(self.settings)
         self.now = 0.0
         self.sample = 0
         self.heard_ms = 0.0

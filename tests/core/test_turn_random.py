@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.core.invariants import check_call
 from tests.core.script import MADE, RATE_HZ, Script
 from voicebot.core import events as ev
+from voicebot.core.client_turns import ClientTurns
 from voicebot.core.trace import end_line, replay
-from voicebot.core.turn import TurnMachine
 
 WORDS = st.sampled_from(["", "mm-hm", "yes", "stop", "hello there", "set a timer for", "what time is it", "..."])
 PICK = st.integers(0, 3)
@@ -179,5 +179,5 @@ def test_the_same_events_cause_the_same_commands(steps: list[Any]) -> None:
     st.lists(st.sampled_from([ev.WindowHeard(512, 0.9), ev.TextTyped("x"), ev.DeadlinePassed(), ev.PlayoutStarted(1)]))
 )
 def test_nothing_that_comes_too_early_counts(events: list[ev.Event]) -> None:
-    machine = TurnMachine(Script().settings)
+    machine = ClientTurns(Script().settings)
     assert [command for event in events for command in machine.step(event, 0.0)] == []

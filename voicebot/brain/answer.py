@@ -24,9 +24,11 @@ from voicebot.brain.jobs import Job, Order
 from voicebot.brain.policy import BUDGET_NOTICE, DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
 from voicebot.brain.privacy import CallPrivacy, Verdict, prompt_label, without_private
 from voicebot.brain.reply import Attempt, Rejected, Reply, ReplySettings, message
+from voicebot.brain.wishes import instructed, sampled
 from voicebot.core.events import ErrandWanted, Event, ReplyBegan
 from voicebot.core.history import Line
 from voicebot.core.labels import Label
+from voicebot.core.wishes import Wishes
 from voicebot.engines.base import LlmEngine, LlmRequest, Message, TextDelta
 from voicebot.errors import EgressDenied, EngineError, EngineTimeout
 from voicebot.lane import LaneLike
@@ -86,6 +88,8 @@ class CallBrain:
         self._report = report
         self._clock = asyncio.get_running_loop().time
         self.privacy = CallPrivacy(deps.default_label if default_label is None else default_label)
+        self._member = ""
+        """Who was asked last."""
 
     def close(self) -> None:
         """The call is over: whoever kept something for it forgets it."""
@@ -98,14 +102,28 @@ class CallBrain:
         for turn in self.privacy.settle(over):
             self._deps.account.settled(self._call, turn, self.privacy.label_of_answer(turn))
 
+    def label(self, turn: int, text: str) -> None:
+        """Of words that join the talk without an answer."""
+        self.privacy.turn(turn, self._deps.label_of(text))
+        self._settle()
+
     # ---- a turn
 
     async def answer(self, reply: Reply, turn: int, text: str, lines: Sequence[Line]) -> None:
-        """Write the reply to a turn. Raises: EngineError, if nobody could answer."""
-        label = self.privacy.turn(turn, self._deps.label_of(text))
+        """Write the reply to a turn. `text` "": `lines` ends with what is to be answered.
+
+        Raises: EngineError, if nobody could answer.
+        """
+        asked = next((line for line in reversed(lines) if line.role == "user"), None) if not text else None
+        verdict = Verdict(self.privacy.label_of(asked.turn)) if asked else self._deps.label_of(text)
+        label = self.privacy.turn(turn, verdict)
         self._settle()
         talk = self._talk(lines, text, label)
+        pinned = self._pinned(reply.wishes, lines, new=bool(text))
+        text = text or (asked.text if asked else "")
         decision, plan = self._plan(turn, text, lines, talk)
+        if pinned is not None:
+            decision, plan = replace(decision, reason=pinned.reason), pinned
         self._report(ReplyBegan(reply.number, "", _shown(decision, plan, label)))
         self._deps.account.decided(decision)
         match plan.kind:
@@ -120,7 +138,22 @@ class CallBrain:
         """The talk so far and the caller's words, each message with the label of its turn."""
         of_caller, of_bot = self.privacy.label_of, self.privacy.label_of_answer
         history = [message(line, (of_caller if line.role == "user" else of_bot)(line.turn)) for line in lines]
-        return [*history, Message("user", text, label=label)]
+        return [*history, Message("user", text, label=label)] if text else history
+
+    def _pinned(self, wishes: Wishes, lines: Sequence[Line], new: bool) -> Plan | None:
+        """Where nothing is to be decided: a client has named the member, or its tool's result goes to whoever asked.
+
+        `new`: there are words that are not in `lines` yet.
+        """
+        if wishes.member:
+            return Plan("member", (wishes.member,), f"the client asked for {wishes.member}")
+        here = self._member or next(one.name for one in self._deps.fleet if one.general)
+        if wishes.schema is not None:
+            return Plan("member", (here,), f"an answer by a schema is written here, by {here}")
+        if new or (lines and lines[-1].role == "user"):
+            return None
+        why = "a tool has answered" if lines and lines[-1].role == "tool" else "nobody has said anything new"
+        return Plan("member", (here,), f"{why}, so {here} goes on")
 
     def _plan(self, turn: int, text: str, lines: Sequence[Line], talk: list[Message]) -> tuple[Decision, Plan]:
         """The decision's label is that of all the talk; the expert's part in it depends on what would be sent."""
@@ -165,7 +198,8 @@ class CallBrain:
         """One member's answer, booked whatever becomes of it. Raises: Rejected, EngineError."""
         label = prompt_label(talk)
         self.privacy.answered(turn, label)
-        threshold = member.threshold
+        threshold, wishes = member.threshold, reply.wishes
+        self._member = member.name
         attempt = Attempt(member.lane.engine.name)
         outcome: Outcome = "cancelled"
         reason = ""
@@ -175,8 +209,8 @@ class CallBrain:
             else:
                 await reply.attempt(
                     member.lane,
-                    member.messages(talk),
-                    member.sampling,
+                    instructed(member.messages(talk), wishes),
+                    sampled(member.sampling, wishes),
                     self._call,
                     gate=(lambda done: threshold.rejects(done.mean_logprob, done.min_logprob)) if gated else None,
                     attempt=attempt,
@@ -275,7 +309,7 @@ class CallBrain:
 
 def _outgoing(talk: list[Message]) -> list[Message]:
     """What of the talk an expert elsewhere is asked with: the caller's words, and what was not private before them."""
-    return [*without_private(talk[:-1]), talk[-1]]
+    return [*without_private(talk[:-1]), *talk[-1:]]
 
 
 def notice_of(error: Exception) -> str:

@@ -22,7 +22,7 @@ from voicebot.brain.phrases import Phrases, converted, split
 from voicebot.brain.privacy import prompt_label
 from voicebot.brain.spans import as_said
 from voicebot.brain.tools_runs import ReplyTools
-from voicebot.brain.tools_types import ToolResult
+from voicebot.brain.tools_types import HANDED_OVER, ToolResult
 from voicebot.core.audio import Pcm
 from voicebot.core.events import (
     AudioQueued,
@@ -37,6 +37,7 @@ from voicebot.core.events import (
 from voicebot.core.history import Line
 from voicebot.core.labels import Label
 from voicebot.core.text import ClauseSplitter
+from voicebot.core.wishes import NO_WISHES, Wishes
 from voicebot.engines.base import (
     Cancel,
     LlmDone,
@@ -128,6 +129,7 @@ class Reply:
         phrases: Phrases | None = None,
     ) -> None:
         """`phrases`: words whose sound is there already."""
+        self.wishes: Wishes = NO_WISHES
         self._number = number
         self._phrases = phrases or Phrases()
         self._tts = tts
@@ -226,11 +228,11 @@ class Reply:
         """
         self._report(ReplyBegan(self._number, llm.engine.name))
         label = prompt_label(one for one in messages if one.role != "system")
-        schema = self._tools.begin(label, offered)
+        schema = self._tools.begin(label, offered, self.wishes)
         attempt = attempt or Attempt(llm.engine.name)
         messages = [*messages, *self._done]
         for _ in range(TOOL_ROUNDS):
-            request = LlmRequest([*messages], schema, sampling, session)
+            request = LlmRequest([*messages], schema, sampling, session, self.wishes.schema)
             calls = await self._generate(llm, request, attempt, gate)
             if not calls or not await self._run_tools(calls, messages, partial(self._phrase, llm, request)):
                 return attempt
@@ -240,7 +242,7 @@ class Reply:
         self, llm: LaneLike[LlmEngine], request: LlmRequest, attempt: Attempt, gate: Gate | None
     ) -> list[ToolCall]:
         """One generation; the tool calls that it ends with come back."""
-        splitter, calls, held = ClauseSplitter(), list[ToolCall](), list[str]()
+        splitter, calls, held = self._splitter(), list[ToolCall](), list[str]()
         loop = asyncio.get_running_loop()
         began = loop.time()
         attempt.prompt_chars += sum(len(one.text) for one in request.messages)
@@ -264,24 +266,34 @@ class Reply:
         await self._put_all([*held, *splitter.flush()])
         return calls
 
+    def _splitter(self) -> ClauseSplitter:
+        """What cuts a model's text into pieces to put."""
+        return ClauseSplitter()
+
     async def _put_all(self, clauses: list[str]) -> None:
         """Put and empty the list."""
         while clauses:
             await self.put(clauses.pop(0))
 
     async def _run_tools(self, calls: list[ToolCall], messages: list[Message], phrase: Phrase) -> bool:
-        """Run them in order; True if the model must phrase a result, because a tool had nothing to say itself."""
-        ask_again = False
+        """Run them in order; True if the model must phrase a result, because a tool had nothing to say itself.
+
+        Once a tool is the client's to run, the model is not asked again: it will be, with all results.
+        """
+        ask_again, handed_over = False, False
         turns = [one.text for one in messages if one.role == "user"]
         for call in (as_said(call, turns) for call in calls):
             result = await self._tools.run(call, self._committed.wait, partial(phrase, call))
+            if result is HANDED_OVER:
+                handed_over = True
+                continue
             told = _told(call, result)
             messages += told
             self._done += [] if result.failed else told
             for clause in split(result.speech):
                 await self.put(clause)
             ask_again |= not result.speech
-        return ask_again
+        return ask_again and not handed_over
 
     async def _phrase(self, llm: LaneLike[LlmEngine], request: LlmRequest, call: ToolCall, result: ToolResult) -> str:
         """A result that came too late for the reply, in the model's words."""

@@ -28,9 +28,10 @@ from typing import Any
 from voicebot.brain.toolbox import Toolbox
 from voicebot.brain.tools import failure, unknown
 from voicebot.brain.tools_numbers import parse_number
-from voicebot.brain.tools_types import Tool, ToolContext, ToolResult
-from voicebot.core.events import Event, NoticeDue, NoticeWithdrawn, ToolBegan, ToolFinished
+from voicebot.brain.tools_types import HANDED_OVER, Tool, ToolContext, ToolResult
+from voicebot.core.events import Event, NoticeDue, NoticeWithdrawn, ToolBegan, ToolFinished, ToolHandedOver
 from voicebot.core.labels import Label
+from voicebot.core.wishes import NO_WISHES, Wishes
 from voicebot.engines.base import ToolCall
 from voicebot.errors import EngineError
 
@@ -84,6 +85,7 @@ class CallTools:
         self._runs: dict[tuple[int, Wish, int], Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._handed_over = 0
 
     def for_reply(self, reply: int, turn: int) -> ReplyTools:
         """What a new reply runs its tools with. Rule 6. `turn` 0: one that runs none."""
@@ -177,6 +179,12 @@ class CallTools:
         run.told, run.reply = True, reply
         return run.result
 
+    def hand_over(self, reply: int, call: ToolCall) -> ToolResult:
+        """Have the client run its own tool. Models number their calls from one in every reply, so it gets a new id."""
+        self._handed_over += 1
+        self._report(ToolHandedOver(reply, f"call_{reply}_{self._handed_over}", call.name, call.arguments))
+        return HANDED_OVER
+
     def report_finished(self, reply: int, call: ToolCall, result: ToolResult, tool: Tool | None) -> None:
         acting = tool is not None and tool.acting
         self._report(
@@ -248,16 +256,25 @@ class ReplyTools:
     _turn: int
     _label: Label = Label.LOCAL_ONLY
     _offered: dict[str, Tool] = field(default_factory=dict)
+    _clients: Collection[str] = ()
     _asked: Counter[Wish] = field(default_factory=Counter)
 
-    def begin(self, label: Label, names: Collection[str] | None) -> list[dict[str, Any]]:
-        """An attempt begins, with these tools; their schema. `label`: of the prompt."""
-        self._label, self._asked = label, Counter()
-        self._offered = self._calls.box.offered(names)
-        return self._calls.box.schema(names)
+    def begin(self, label: Label, names: Collection[str] | None, wishes: Wishes = NO_WISHES) -> list[dict[str, Any]]:
+        """An attempt begins, with these tools and the client's; their schema. `label`: of the prompt.
+
+        A tool of the client's that is called as one of ours takes its place.
+        """
+        self._label, self._asked, self._clients = label, Counter(), wishes.tool_names
+        offered = self._calls.box.offered(names)
+        barred = {name for name, tool in offered.items() if wishes.looks_only and tool.acting}
+        self._offered = {name: tool for name, tool in offered.items() if name not in barred.union(self._clients)}
+        return [*self._calls.box.schema(self._offered), *wishes.tools]
 
     async def run(self, call: ToolCall, stands: Callable[[], Awaitable[object]], phrase: Phrase) -> ToolResult:
         """Do what a model asked for. `stands` waits until the turn does; `phrase`: for a late result without words."""
+        if call.name in self._clients:
+            await stands()
+            return self._calls.hand_over(self._reply, call)
         tool = self._offered.get(call.name)
         if tool is None:
             result = unknown(call.name)

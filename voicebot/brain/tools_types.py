@@ -92,6 +92,9 @@ class ToolResult:
     failed: bool = False
 
 
+HANDED_OVER = ToolResult({}, "")
+"""In place of a result: the tool is the client's, who has been told, and the reply ends here."""
+
 Run = Callable[[Any, dict[str, Any]], ToolResult]
 AsyncRun = Callable[[Any, dict[str, Any]], Awaitable[ToolResult]]
 

@@ -48,6 +48,10 @@ class Endpointer:
         self._now_sample = 0
         self._voiced_until = 0
 
+    def tune(self, settings: TurnSettings) -> None:
+        """Go by these from the next window on."""
+        self._settings = settings
+
     def reset(self) -> None:
         """Forget the utterance: the next voiced stretch is a new SpeechStarted."""
         self._open = False

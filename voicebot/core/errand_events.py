@@ -72,3 +72,7 @@ class PublishErrand:
     turn: int
     request: str
     state: ErrandState
+
+
+ErrandEvent = ErrandWanted | ErrandReady | ErrandRefused
+ErrandCommand = BeginErrand | DeliverErrand | DropErrand | PublishErrand

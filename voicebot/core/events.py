@@ -13,9 +13,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from voicebot.core.client_events import ClientCommand, ClientEvent
+from voicebot.core.client_events import HeardCorrected as HeardCorrected
+from voicebot.core.client_events import PublishAdded as PublishAdded
+from voicebot.core.client_events import PublishCalled as PublishCalled
+from voicebot.core.client_events import PublishHeard as PublishHeard
+from voicebot.core.client_events import PublishUnheard as PublishUnheard
+from voicebot.core.client_events import ReplyCancelled as ReplyCancelled
+from voicebot.core.client_events import ReplyWanted as ReplyWanted
+from voicebot.core.client_events import SpeechCleared as SpeechCleared
+from voicebot.core.client_events import SpeechCommitted as SpeechCommitted
+from voicebot.core.client_events import ToolAnswered as ToolAnswered
+from voicebot.core.client_events import ToolHandedOver as ToolHandedOver
+from voicebot.core.client_events import TurnsSet as TurnsSet
+from voicebot.core.client_events import WordsAdded as WordsAdded
+from voicebot.core.client_events import WordsForgotten as WordsForgotten
 from voicebot.core.errand_events import BeginErrand as BeginErrand
 from voicebot.core.errand_events import DeliverErrand as DeliverErrand
 from voicebot.core.errand_events import DropErrand as DropErrand
+from voicebot.core.errand_events import ErrandCommand, ErrandEvent
 from voicebot.core.errand_events import ErrandReady as ErrandReady
 from voicebot.core.errand_events import ErrandRefused as ErrandRefused
 from voicebot.core.errand_events import ErrandWanted as ErrandWanted
@@ -204,11 +220,10 @@ Event = (
     | PlayoutFinished
     | NoticeDue
     | NoticeWithdrawn
-    | ErrandWanted
-    | ErrandReady
-    | ErrandRefused
+    | ErrandEvent
     | TextTyped
     | DigitPressed
+    | ClientEvent
     | DeadlinePassed
     | CallEnded
 )
@@ -369,9 +384,7 @@ Command = (
     | CommitReply
     | DropReply
     | Speak
-    | BeginErrand
-    | DeliverErrand
-    | DropErrand
+    | ErrandCommand
     | StartPlayout
     | PausePlayout
     | ResumePlayout
@@ -381,7 +394,7 @@ Command = (
     | PublishReply
     | PublishTurn
     | PublishTool
-    | PublishErrand
+    | ClientCommand
     | PublishError
     | EndCall
 )

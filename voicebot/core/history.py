@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 INTERRUPTED = "—"
@@ -11,12 +11,12 @@ INTERRUPTED = "—"
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool that ran in a turn: its call and its result, never one without the other."""
+    """A tool that ran in a turn: its call and its result. Without a result (yet) it is in no prompt."""
 
     call_id: str
     name: str
     arguments: dict[str, Any]
-    value: dict[str, Any]
+    value: dict[str, Any] | None
 
 
 @dataclass(slots=True)
@@ -62,6 +62,28 @@ class History:
         """Take a reopened turn's exchange back."""
         self.exchanges = [exchange for exchange in self.exchanges if exchange.turn != turn]
 
+    def answer_tool(self, call_id: str, value: dict[str, Any]) -> bool:
+        """Put a tool's result to its call; False if nothing waits for one of that name."""
+        for exchange in reversed(self.exchanges):
+            for at, tool in enumerate(exchange.tools):
+                if tool.call_id == call_id and tool.value is None:
+                    exchange.tools[at] = replace(tool, value=value)
+                    return True
+        return False
+
+    def forget(self, turn: int, role: Literal["user", "assistant", "tool"], call_id: str) -> bool:
+        """Take one side's words, or a tool's run, out of a turn; False if there are none."""
+        exchange = next((one for one in self.exchanges if one.turn == turn), None)
+        if exchange is None:
+            return False
+        if role == "user":
+            exchange.caller = ""
+        elif role == "assistant":
+            exchange.bot = ""
+        else:
+            exchange.tools = [tool for tool in exchange.tools if tool.call_id != call_id]
+        return True
+
     def lines(self) -> list[Line]:
         """The last turns as prompt messages; an exchange is taken whole or not at all."""
         return [line for exchange in self.exchanges[-self._turns :] for line in _lines(exchange)]
@@ -75,6 +97,8 @@ def _lines(exchange: Exchange) -> list[Line]:
     turn = exchange.about or exchange.turn
     lines = [Line("user", exchange.caller, turn=turn)] if exchange.caller else []
     for tool in exchange.tools:
+        if tool.value is None:
+            continue
         lines += [Line("assistant", tool=tool, turn=turn), Line("tool", tool=tool, turn=turn)]
     if exchange.bot:
         bot = f"{exchange.bot}{INTERRUPTED}" if exchange.interrupted else exchange.bot

@@ -64,6 +64,13 @@ class ReplyPlayout:
         self._count_words()
         return True
 
+    def correct(self, samples: int) -> None:
+        """The far end says that `samples` were heard, fewer or more than we thought; at most all that is queued."""
+        self.heard_samples = min(samples, self.queued_samples)
+        for clause in self._clauses:
+            clause.words_heard = 0
+        self._count_words()
+
     def heard_text(self) -> str:
         """The words heard: whole clauses, and of the one in the air its words by share of its samples; never fewer."""
         heard: list[str] = []

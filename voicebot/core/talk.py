@@ -71,6 +71,8 @@ class Turn:
     audio_end: float | None = None
     """P(end) by an end-of-turn model."""
     reply: Reply | None = None
+    by_client: bool = False
+    """The client has said where it begins and ends; it stands as soon as it is words."""
     shown: str = ""
 
     @property

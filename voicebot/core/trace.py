@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
+from voicebot.core.client_turns import ClientTurns
 from voicebot.core.events import Command, Event, WindowHeard
 from voicebot.core.settings import TurnSettings
 from voicebot.core.trace_words import LEFT_OUT, Tokens
-from voicebot.core.turn import TurnMachine
 from voicebot.errors import ProtocolError
 
 SCHEMA = 1
@@ -106,11 +106,11 @@ def _event(entry: dict[str, Any], line: int) -> tuple[Event, float]:
         raise ProtocolError(f"trace line {line} is no event that this version knows: {error!r}") from None
 
 
-def _machine(line: int, header: dict[str, Any]) -> TurnMachine:
+def _machine(line: int, header: dict[str, Any]) -> ClientTurns:
     if header.get("trace") != SCHEMA:
         raise ProtocolError(f"trace line {line}: schema {header.get('trace')!r} is not {SCHEMA}; not a voicebot trace?")
     try:
-        return TurnMachine(_checked(TurnSettings, header["settings"]))
+        return ClientTurns(_checked(TurnSettings, header["settings"]))
     except (KeyError, TypeError) as error:
         raise ProtocolError(f"trace line {line}: settings do not fit this version: {error}") from None
 

@@ -17,7 +17,7 @@ from voicebot.core.events import Command, Event
 
 LEFT_OUT = "left_out"
 """The key that marks a line whose words were left out."""
-NO_WORDS = frozenset({"model", "stage", "state", "outcome", "route", "waterfall", "name"})
+NO_WORDS = frozenset({"model", "stage", "state", "outcome", "route", "waterfall", "name", "role"})
 """Fields of text that are ours, whoever speaks. Every other text is somebody's words."""
 OURS = (ev.CallStarted, ev.CallEnded, ev.EndCall)
 """Steps whose every text is ours."""

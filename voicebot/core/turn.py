@@ -34,6 +34,7 @@ class TurnMachine(DraftSide):
     def __init__(self, settings: TurnSettings) -> None:
         super().__init__(settings)
         self._keypad = Keypad()
+        self._interruptible = True
         self._deaf = False
         self._ended = False
         self._state: ev.State | None = None
@@ -78,6 +79,11 @@ class TurnMachine(DraftSide):
 
     # ---- the caller's speech
 
+    @property
+    def _listens(self) -> bool:
+        """Whether speech may be a turn now."""
+        return True
+
     def _on_started(self, event: ev.CallStarted) -> bool:
         self._rate_hz = event.playout_rate_hz
         if self.settings.call_limit_ms:
@@ -90,7 +96,7 @@ class TurnMachine(DraftSide):
         self._deaf = False
         if self._live is not None and self._live.playout.hear(event.heard_samples):
             self._publish_reply(self._live)
-        edge = self._endpoint.push(event.speech_probability, event.stop_sample)
+        edge = self._endpoint.push(event.speech_probability, event.stop_sample) if self._listens else None
         if isinstance(edge, SpeechStarted):
             self._open_turn(edge)
         elif self._turn is not None:
@@ -113,7 +119,7 @@ class TurnMachine(DraftSide):
         turn = self._turn = Turn(number, number, start_sample=edge.start_sample)
         self._out.append(ev.BeginListening(turn.id, edge.start_sample))
         self._set_timer("media", self.settings.media_gap_ms)
-        if self._live is not None:
+        if self._live is not None and self._interruptible:
             turn.overlaps = True
             self._pause(self._live)
 

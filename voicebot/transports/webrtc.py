@@ -48,6 +48,7 @@ class WebRtcTransport:
     """One browser's call: `answer()` makes it, `run()` carries it to its end."""
 
     kind = "webrtc"
+    channel_label = "events"
     playout_rate_hz = RATE_HZ
     narrowband = False
 
@@ -182,7 +183,7 @@ class WebRtcTransport:
             self._end("the caller hung up")
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
-        if channel.label != "events" or self._channel is not None:
+        if channel.label != self.channel_label or self._channel is not None:
             channel.close()
             return
         self._channel = channel

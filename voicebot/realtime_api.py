@@ -1,0 +1,171 @@
+"""The doors of the Realtime protocol: the WebSocket, and ephemeral keys for browsers. See docs/realtime.md."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from email.parser import BytesParser
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from voicebot.api_errors import ApiError
+from voicebot.api_keys import Keys, Unauthorized
+from voicebot.calls import Unavailable
+from voicebot.errors import ProtocolError
+from voicebot.http_api import read_body
+from voicebot.realtime_session import RealtimeSession
+from voicebot.service import VoiceServer, turn_settings
+from voicebot.transports.realtime.protocol import RealtimeProtocol
+from voicebot.transports.realtime.refusals import Refused, refused
+from voicebot.transports.realtime.session_object import About, shown
+from voicebot.transports.realtime.settings import SessionSettings, first_settings, updated
+from voicebot.transports.realtime.socket import POLICY_VIOLATION, RealtimeTransport
+from voicebot.transports.realtime.webrtc import RealtimeWebRtcTransport
+
+TRY_AGAIN_LATER = 1013
+"""Source: IANA's registry of WebSocket close codes."""
+PATH = "/v1/realtime"
+BODY_LIMIT = 256 * 1024
+OFFER = {"requestBody": {"content": {"application/sdp": {"schema": {"type": "string"}}}}}
+MODEL = "voicebot"
+
+
+class ExpiresAfter(BaseModel):
+    """How long a key holds."""
+
+    anchor: Literal["created_at"] = "created_at"
+    seconds: Annotated[int, Field(ge=10, le=7200)] = 600
+
+
+class SecretRequest(BaseModel):
+    """What `client_secrets` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    expires_after: ExpiresAfter = ExpiresAfter()
+    session: dict[str, Any] = Field(default_factory=dict)
+
+
+def realtime_routes(server: VoiceServer, keys: Keys) -> APIRouter:
+    """The WebSocket and the maker of ephemeral keys."""
+    router = APIRouter(tags=["realtime"])
+
+    @router.websocket(PATH)
+    async def realtime(socket: WebSocket) -> None:
+        """One session."""
+        try:
+            ephemeral = keys.check_realtime(socket)
+        except Unauthorized as error:
+            await socket.close(POLICY_VIOLATION, str(error))
+            return
+        offered = [name.strip() for name in socket.headers.get("sec-websocket-protocol", "").split(",")]
+        await socket.accept(subprotocol="realtime" if "realtime" in offered else None)
+        beta = "realtime=v1" in socket.headers.get("openai-beta", "") or "openai-beta.realtime-v1" in offered
+        try:
+            with server.calls.slot() as slot:
+                transport = RealtimeTransport(
+                    socket, protocol_for(server, beta), ephemeral.session if ephemeral else None
+                )
+                record = await server.begin(slot, transport, kind=RealtimeSession)
+        except Unavailable as error:
+            await socket.close(TRY_AGAIN_LATER, str(error))
+            return
+        await record.over.wait()
+
+    @router.post(f"{PATH}/calls", status_code=201, response_class=Response, openapi_extra=OFFER)
+    @router.post(PATH, status_code=201, response_class=Response, include_in_schema=False)
+    async def call(request: Request) -> Response:
+        """Begin a session over WebRTC: an SDP offer, alone or with a session object, is answered by an SDP answer."""
+        ephemeral = keys.check_realtime(request)
+        sdp, session = _offered(request.headers.get("content-type", ""), await read_body(request, BODY_LIMIT))
+        session = session or (ephemeral.session if ephemeral else {})
+        _valid(session)
+        try:
+            answer_sdp, call_id = await _begin(server, sdp, session)
+        except ProtocolError as error:
+            raise ApiError(str(error), 400, "invalid_sdp", "sdp") from None
+        except Unavailable as error:
+            raise ApiError(str(error), 503, error.reason) from None
+        place = {"Location": f"{PATH}/calls/{call_id}"}
+        return Response(answer_sdp, 201, place, media_type="application/sdp")
+
+    @router.post(f"{PATH}/client_secrets")
+    async def client_secrets(request: Request) -> JSONResponse:
+        """Make an ephemeral key for a browser, with the settings of its session."""
+        keys.check(request)
+        asked = await _asked(request)
+        settings = _valid(asked.session)
+        made = keys.make_ephemeral(asked.expires_after.seconds, asked.session)
+        session = shown(settings, about(server), f"sess_{secrets.token_hex(8)}", made.expires_at_s)
+        return JSONResponse({"value": made.value, "expires_at": made.expires_at_s, "session": session})
+
+    return router
+
+
+async def _begin(server: VoiceServer, sdp: str, session: dict[str, Any]) -> tuple[str, str]:
+    """A WebRTC session: our SDP answer and the call's id. Raises: ProtocolError, Unavailable."""
+    with server.calls.slot() as slot:
+        protocol = protocol_for(server, over_webrtc=True)
+        transport = await RealtimeWebRtcTransport.answer_with(sdp, protocol, session, server.ice_servers)
+        try:
+            record = await server.begin(slot, transport, kind=RealtimeSession)
+        except BaseException:
+            await transport.shut()
+            raise
+    return transport.answer_sdp, record.call_id
+
+
+def _valid(session: Any) -> SessionSettings:
+    """Raises: ApiError."""
+    try:
+        return updated(first_settings(), session)
+    except Refused as error:
+        raise ApiError(str(error), 400, error.code, error.param) from None
+
+
+def _offered(content_type: str, body: bytes) -> tuple[str, dict[str, Any]]:
+    """The SDP offer, and the session object if one came with it. Raises: ApiError."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/sdp":
+        return body.decode(errors="replace"), {}
+    if kind != "multipart/form-data":
+        raise ApiError("send the offer as application/sdp, or sdp and session as multipart/form-data", 415)
+    form = BytesParser().parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    fields: dict[str, str] = {}
+    for part in form.walk():
+        name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            fields[name] = content.decode(errors="replace")
+    if "sdp" not in fields:
+        raise ApiError("the form has no field 'sdp'", 400, "missing_required_parameter", "sdp")
+    try:
+        session = json.loads(fields.get("session") or "{}")
+    except (ValueError, RecursionError):
+        raise ApiError("the field 'session' is not JSON", 400, "invalid_json", "session") from None
+    return fields["sdp"], session
+
+
+async def _asked(request: Request) -> SecretRequest:
+    """Raises: ApiError."""
+    try:
+        return SecretRequest.model_validate(json.loads(await read_body(request, BODY_LIMIT) or b"{}"))
+    except ValidationError as error:
+        fault = refused(error, "")
+        raise ApiError(str(fault), 400, fault.code, fault.param) from None
+    except (ValueError, RecursionError):
+        raise ApiError("the body is not JSON", 400, "invalid_json") from None
+
+
+def about(server: VoiceServer) -> About:
+    """What a session object shows of us."""
+    return About(MODEL, server.models["tts"], server.models["stt"])
+
+
+def protocol_for(server: VoiceServer, beta: bool = False, over_webrtc: bool = False) -> RealtimeProtocol:
+    """A new session's."""
+    expires_at_s = round(time.time() + server.config.server.call_limit_s)
+    own = turn_settings(server.config)
+    return RealtimeProtocol(about(server), own, secrets.token_hex(4), expires_at_s, beta, over_webrtc)
