@@ -332,3 +332,131 @@ def test_a_result_for_a_loop_that_has_closed_harms_nobody() -> None:
     gate.opened.set()
     run(lane.aclose)
     assert not any(thread.is_alive() for thread in lane._threads)
+
+
+class Countdown:
+    """A request on `FakeBatch`: gives a number a step."""
+
+    def __init__(self, engine: FakeBatch, numbers: int, cancel: Cancel) -> None:
+        self.engine, self.left, self.cancel = engine, numbers, cancel
+        self.made: list[int] = []
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.made) or self.left == 0 or self.cancel.is_set()
+
+    def __iter__(self) -> Countdown:
+        return self
+
+    def __next__(self) -> int:
+        while not self.made:
+            if self.left == 0 or self.cancel.is_set():
+                raise StopIteration
+            self.engine.step()
+        return self.made.pop(0)
+
+
+class FakeBatch(FakeEngine):
+    """Counts down for every request at once; a request with two numbers unread rests."""
+
+    batch_size = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Countdown] = []
+        self.most = 0
+        self.breaks_at = 0
+
+    def count(self, numbers: int, cancel: Cancel) -> Countdown:
+        self.threads.add(threading.current_thread().name)
+        self.requests.append(Countdown(self, numbers, cancel))
+        return self.requests[-1]
+
+    def step(self) -> bool:
+        active = [r for r in self.requests if r.left and len(r.made) < 2 and not r.cancel.is_set()]
+        self.most = max(self.most, len(active))
+        for request in active:
+            if request.left == self.breaks_at:
+                raise KeyError("broken")
+            request.made.append(request.left)
+            request.left -= 1
+        return bool(active)
+
+
+@asynccontextmanager
+async def batch_lane() -> AsyncIterator[Lane[FakeBatch]]:
+    lane = Lane(FakeBatch())
+    await lane.load()
+    try:
+        yield lane
+    finally:
+        await lane.aclose()
+
+
+def test_a_batched_engine_works_on_several_streams_at_once_in_one_thread() -> None:
+    async def body() -> None:
+        async with batch_lane() as lane:
+            engine = lane.engine
+
+            async def count(numbers: int) -> list[int]:
+                return [n async for n in lane.stream(lambda cancel: engine.count(numbers, cancel))]
+
+            counted = await asyncio.gather(*(count(n) for n in (300, 200, 100, 0)))
+            assert counted == [list(range(n, 0, -1)) for n in (300, 200, 100, 0)]
+            assert engine.most == FakeBatch.batch_size
+            assert engine.threads == {"lane fake"}
+            assert await lane.run(lambda _cancel: "a plain job") == "a plain job"
+            assert [n async for n in lane.stream(lambda _cancel: iter(range(200)))] == list(range(200))
+        assert engine.closed_on == "lane fake"
+
+    run(body)
+
+
+def test_a_reader_who_does_not_fetch_makes_no_other_wait_in_a_batch() -> None:
+    async def body() -> None:
+        async with batch_lane() as lane:
+            engine = lane.engine
+            async with aclosing(lane.stream(lambda cancel: engine.count(1000, cancel))) as slow:
+                assert await anext(slow) == 1000
+                fast = [n async for n in lane.stream(lambda cancel: engine.count(500, cancel))]
+                assert fast == list(range(500, 0, -1))
+                unread = 1000 - engine.requests[0].left
+                assert unread <= 1 + STREAM_CHUNKS + 2
+                assert [n async for n in slow] == list(range(999, 0, -1)), "and it goes on once it is fetched again"
+
+    run(body)
+
+
+def test_closing_a_stream_of_a_batch_lets_a_waiting_one_in() -> None:
+    async def body() -> None:
+        async with batch_lane() as lane:
+            engine = lane.engine
+            streams = [lane.stream(lambda cancel: engine.count(10_000, cancel)) for _ in range(2)]
+            for stream in streams:
+                assert await anext(stream) == 10_000
+            third = asyncio.create_task(anext(lane.stream(lambda cancel: engine.count(5, cancel))))
+            await asyncio.sleep(0)
+            assert lane.waiting == 1
+            await streams[0].aclose()
+            assert await third == 5
+            assert engine.requests[0].cancel.is_set() and not engine.requests[1].cancel.is_set()
+            await streams[1].aclose()
+
+    run(body)
+
+
+def test_errors_in_a_batch_reach_whom_they_concern() -> None:
+    async def body() -> None:
+        def refuse(_cancel: Cancel) -> Iterator[int]:
+            raise EngineBadOutput("too long")
+
+        async with batch_lane() as lane:
+            engine = lane.engine
+            with pytest.raises(EngineBadOutput, match="too long"):
+                await anext(lane.stream(refuse))
+            engine.breaks_at = 3
+            with pytest.raises(EngineError, match="fake failed: KeyError: 'broken'"):
+                assert [n async for n in lane.stream(lambda cancel: engine.count(9, cancel))]
+            assert [n async for n in lane.stream(lambda cancel: engine.count(2, cancel))] == [2, 1]
+
+    run(body)

@@ -33,6 +33,7 @@ OWN_LIBRARIES = {
     "whisper": {"faster_whisper", "ctranslate2"},
     "pocketsphinx": {"pocketsphinx"},
     "llamacpp": {"llama_cpp"},
+    "llama_c": {"llama_cpp"},
     "llama_grammar": {"llama_cpp"},
     "openai_chat": {"openai"},
     "anthropic_messages": {"anthropic"},

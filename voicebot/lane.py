@@ -7,7 +7,9 @@
     stream(fn, ...) --- job --->     for chunk in fn(..., cancel)
                     <-- chunks -     (at most STREAM_CHUNKS ahead of the reader)
 
-A lane has as many threads as its engine allows (`max_concurrency`), so a library with one owner thread has one.
+A lane has as many threads as its engine allows (`max_concurrency`), so a library with one owner thread has one. An
+engine that works on several requests in that one thread (`BatchedEngine`) is stepped while any is under way: streams
+join between steps, as many as it takes, and no reader waits for another's.
 Jobs wait in a bounded queue; a full queue refuses at once (EngineOverloaded). Cancelling the awaiting task sets the
 job's cancel token; a job that has not begun is then dropped unrun.
 """
@@ -23,7 +25,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from voicebot.engines.base import Cancel, Engine
+from voicebot.engines.base import BatchChunks, BatchedEngine, Cancel, Engine
 from voicebot.errors import EngineError, EngineOverloaded, EngineUnavailable
 from voicebot.faults import outline
 
@@ -41,7 +43,28 @@ _END = object()
 class _Job:
     work: Callable[[Cancel], Any]
     deliver: Callable[[Any, BaseException | None], None]
+    emit: Callable[[Any], None] | None = None
+    """Where chunks go; None for a job that has one result."""
     cancel: threading.Event = field(default_factory=threading.Event)
+    room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(STREAM_CHUNKS))
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """A request under way on a batched engine."""
+
+    job: _Job
+    chunks: BatchChunks[Any]
+    permitted: bool = False
+
+    @property
+    def deliverable(self) -> bool:
+        """Something is ready and the reader has room for it, or is gone."""
+        if self.job.cancel.is_set():
+            return True
+        if self.chunks.ready and not self.permitted:
+            self.permitted = self.job.room.acquire(blocking=False)
+        return self.chunks.ready and self.permitted
 
 
 EngineCo = TypeVar("EngineCo", bound=Engine, covariant=True)
@@ -70,6 +93,10 @@ class Lane(Generic[EngineT]):
         self._queue_limit = queue_limit
         self._threads: list[threading.Thread] = []
         self._closed = False
+        self._ending = threading.Lock()
+        self._ended = 0
+        self._wake = threading.Event()
+        """A batched engine's thread has something to look at: a job, room for chunks, a cancel."""
 
     @property
     def waiting(self) -> int:
@@ -92,11 +119,9 @@ class Lane(Generic[EngineT]):
         self._refuse_waiting()
         if not self._threads:
             return
-        for _ in self._threads[1:]:
+        for _ in self._threads:
             self._jobs.put(None)
-        closing = threading.Event()
-        self._jobs.put(_Job(lambda _cancel: self.engine.close(), lambda _value, _error: closing.set()))
-        self._jobs.put(None)
+        self._wake.set()
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
@@ -128,43 +153,44 @@ class Lane(Generic[EngineT]):
     async def stream(self, work: Callable[[Cancel], Iterator[T]]) -> AsyncIterator[T]:
         """One job, many chunks. Closing the iterator cancels the job. Raises: as `run`."""
         chunks: asyncio.Queue[Any] = asyncio.Queue()
-        room = threading.Semaphore(STREAM_CHUNKS)
-
-        def produce(cancel: Cancel) -> None:
-            for chunk in work(cancel):
-                room.acquire()
-                if cancel.is_set():
-                    return
-                self._post(chunks.put_nowait, chunk)
 
         def deliver(_value: Any, error: BaseException | None) -> None:
             self._post(chunks.put_nowait, error if error is not None else _END)
 
-        job = self._submit(produce, deliver)
+        job = self._submit(work, deliver, lambda chunk: self._post(chunks.put_nowait, chunk))
         try:
             while (chunk := await chunks.get()) is not _END:
                 if isinstance(chunk, BaseException):
                     raise chunk
-                room.release()
+                job.room.release()
+                self._wake.set()
                 yield chunk
         finally:
             job.cancel.set()
-            room.release()
+            job.room.release()
+            self._wake.set()
 
     def soon(self, work: Callable[[Cancel], None]) -> None:
         """Give something back to the engine after the jobs before it; nobody waits for it, and it is never refused."""
         if not self._closed:
             self._jobs.put(_Job(work, _drop_result))
+            self._wake.set()
 
-    def _submit(self, work: Callable[[Cancel], Any], deliver: Callable[[Any, BaseException | None], None]) -> _Job:
+    def _submit(
+        self,
+        work: Callable[[Cancel], Any],
+        deliver: Callable[[Any, BaseException | None], None],
+        emit: Callable[[Any], None] | None = None,
+    ) -> _Job:
         if self._closed:
             raise EngineUnavailable(f"{self.engine.name} is closed")
         if self._jobs.qsize() >= self._queue_limit:
             raise EngineOverloaded(
                 f"{self.engine.name} has {self._jobs.qsize()} jobs waiting, its limit; lower server.max_calls"
             )
-        job = _Job(work, deliver)
+        job = _Job(work, deliver, emit)
         self._jobs.put(job)
+        self._wake.set()
         return job
 
     def _start_thread(self) -> None:
@@ -173,23 +199,113 @@ class Lane(Generic[EngineT]):
         thread.start()
 
     def _work(self) -> None:
-        """Thread: the lane's. An unknown exception of a driver is that job's failure, never the lane's end."""
-        while (job := self._jobs.get()) is not None:
-            if job.cancel.is_set():
-                continue
+        """Thread: the lane's. The last of them to end closes the engine."""
+        if isinstance(self.engine, BatchedEngine):
+            self._work_in_batches(self.engine)
+        else:
+            while (job := self._jobs.get()) is not None:
+                self._do(job)
+        with self._ending:
+            self._ended += 1
+            last = self._ended == len(self._threads)
+        if last:
+            _drop_result(*self._outcome(self.engine.close))
+
+    def _do(self, job: _Job) -> None:
+        """The whole of a job."""
+        if not job.cancel.is_set():
+            job.deliver(*self._outcome(lambda: _whole(job)))
+
+    def _work_in_batches(self, engine: BatchedEngine) -> None:
+        running: list[_Stream] = []
+        closing = False
+        while not (closing and not running):
+            self._wake.clear()  # Before looking: what comes after this wakes the wait below.
+            running = [stream for stream in running if not self._hand_over(stream)]
+            closing = self._take_jobs(running, engine.batch_size) or closing
+            moves = self._step(engine, running) or any(stream.deliverable for stream in running)
+            if not moves and not (closing and not running):
+                self._wake.wait()
+
+    def _take_jobs(self, running: list[_Stream], limit: int) -> bool:
+        """Begin what has come, `limit` at once; True when the lane closes."""
+        while len(running) < limit:
             try:
-                value, error = job.work(job.cancel), None
-            except EngineError as known:
-                value, error = None, known
-            except Exception as foreign:  # noqa: BLE001 - a driver's bug is one job's failure
-                value, error = None, EngineError(f"{self.engine.name} failed: {outline(foreign)}")
-                error.__cause__ = foreign
-            job.deliver(value, error)
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return False
+            if job is None:
+                return True
+            if job.emit is None:
+                self._do(job)
+            elif not job.cancel.is_set():
+                self._begin(job, running)
+        return False
+
+    def _begin(self, job: _Job, running: list[_Stream]) -> None:
+        chunks, error = self._outcome(lambda: job.work(job.cancel))
+        if error is not None:
+            job.deliver(None, error)
+        elif isinstance(chunks, BatchChunks):
+            running.append(_Stream(job, chunks))
+        else:
+            job.deliver(*self._outcome(lambda: _produce(job, chunks)))
+
+    def _hand_over(self, stream: _Stream) -> bool:
+        """Give the reader what is ready and fits; True once the job has ended."""
+        job = stream.job
+        while stream.deliverable and not job.cancel.is_set():
+            chunk, error = self._outcome(lambda: next(stream.chunks, _END))
+            if chunk is _END or error is not None:
+                job.deliver(None, error)
+                return True
+            assert job.emit is not None, "a stream has a reader"
+            job.emit(chunk)
+            stream.permitted = False
+        return job.cancel.is_set()
+
+    def _step(self, engine: BatchedEngine, running: list[_Stream]) -> bool:
+        """Whether there was work. A driver's bug fails what is under way, never the lane."""
+        if not running:
+            return False
+        worked, error = self._outcome(engine.step)
+        if error is None:
+            return bool(worked)
+        for stream in running:
+            stream.job.deliver(None, error)
+        running.clear()
+        return True
+
+    def _outcome(self, work: Callable[[], Any]) -> tuple[Any, EngineError | None]:
+        """A result or an error. An unknown exception of a driver is a failure of one job, never the lane's end."""
+        try:
+            return work(), None
+        except EngineError as known:
+            return None, known
+        except Exception as foreign:  # noqa: BLE001 - a driver's bug is one job's failure
+            error = EngineError(f"{self.engine.name} failed: {outline(foreign)}")
+            error.__cause__ = foreign
+            return None, error
 
     def _post(self, callback: Callable[..., Any], *args: Any) -> None:
         """Hand over to the loop; a loop that has closed wants nothing any more."""
         with contextlib.suppress(RuntimeError):  # What call_soon_threadsafe raises on a closed loop, and only there.
             self._loop.call_soon_threadsafe(callback, *args)
+
+
+def _whole(job: _Job) -> Any:
+    result = job.work(job.cancel)
+    return result if job.emit is None else _produce(job, result)
+
+
+def _produce(job: _Job, chunks: Iterator[Any]) -> None:
+    """Every chunk of a stream, as fast as its reader has room."""
+    assert job.emit is not None, "a stream has a reader"
+    for chunk in chunks:
+        job.room.acquire()
+        if job.cancel.is_set():
+            return
+        job.emit(chunk)
 
 
 def _drop_result(_value: Any, error: BaseException | None) -> None:

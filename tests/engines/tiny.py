@@ -25,8 +25,6 @@ Array = NDArray[np.float32]
 
 def write_gguf(path: Path, *, chat_template: str | None = CHAT_TEMPLATE, width: int = 32, context: int = 1024) -> Path:
     """A two-layer Llama over bytes. Its replies are noise, but the same noise each time."""
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokens = [*_BYTES, *special]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(context)
     writer.add_embedding_length(width)
@@ -36,6 +34,22 @@ def write_gguf(path: Path, *, chat_template: str | None = CHAT_TEMPLATE, width: 
     writer.add_head_count_kv(2)
     writer.add_rope_dimension_count(width // 2)
     writer.add_layer_norm_rms_eps(1e-5)
+    vocabulary = byte_tokens(writer)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
+    for name, shape in _llama_shapes(vocabulary, width).items():
+        writer.add_tensor(name, weights(shape, name))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def byte_tokens(writer: gguf.GGUFWriter) -> int:
+    """A tokenizer of one token a byte, and three special ones; returns how many there are."""
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens = [*_BYTES, *special]
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -45,15 +59,7 @@ def write_gguf(path: Path, *, chat_template: str | None = CHAT_TEMPLATE, width: 
     writer.add_bos_token_id(len(_BYTES))
     writer.add_eos_token_id(len(_BYTES) + 2)
     writer.add_add_bos_token(False)
-    if chat_template is not None:
-        writer.add_chat_template(chat_template)
-    for name, shape in _llama_shapes(len(tokens), width).items():
-        writer.add_tensor(name, _weights(shape, name))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return len(tokens)
 
 
 def _llama_shapes(vocabulary: int, width: int) -> dict[str, tuple[int, ...]]:
@@ -66,7 +72,7 @@ def _llama_shapes(vocabulary: int, width: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _weights(shape: tuple[int, ...], seed: str, scale: float = 0.2) -> Array:
+def weights(shape: tuple[int, ...], seed: str, scale: float = 0.2) -> Array:
     if len(shape) == 1:
         return np.ones(shape, dtype=np.float32)
     return np.random.default_rng(list(seed.encode())).normal(0, scale, shape).astype(np.float32)
@@ -82,8 +88,8 @@ def write_whisper(folder: Path, *, width: int = 32) -> Path:
     _fill_side(spec.encoder, width, 1500)
     _fill_side(spec.decoder, width, 448)
     for conv, channels in ((spec.encoder.conv1, 80), (spec.encoder.conv2, width)):
-        conv.weight, conv.bias = _weights((width, channels, 3), "conv"), np.zeros(width, dtype=np.float32)
-    spec.decoder.embeddings.weight = _weights((len(tokens), width), "tokens")
+        conv.weight, conv.bias = weights((width, channels, 3), "conv"), np.zeros(width, dtype=np.float32)
+    spec.decoder.embeddings.weight = weights((len(tokens), width), "tokens")
     spec.decoder.embeddings.weight[-len(stamps) :] = 0  # As a trained one, it says no times when it is not asked to.
     spec.decoder.projection.weight = spec.decoder.embeddings.weight
     spec.register_vocabulary(tokens)
@@ -98,7 +104,7 @@ def write_whisper(folder: Path, *, width: int = 32) -> Path:
 
 
 def _fill_side(side: object, width: int, positions: int) -> None:
-    side.position_encodings.encodings = _weights((positions, width), "positions")  # type: ignore[attr-defined]
+    side.position_encodings.encodings = weights((positions, width), "positions")  # type: ignore[attr-defined]
     _fill_norm(side.layer_norm, width)  # type: ignore[attr-defined]
     for layer in side.layer:  # type: ignore[attr-defined]
         _fill_attention(layer.self_attention, width, [3 * width, width])
@@ -116,7 +122,7 @@ def _fill_attention(attention: object, width: int, outputs: list[int]) -> None:
 
 
 def _fill_linear(linear: object, shape: tuple[int, int]) -> None:
-    linear.weight = _weights(shape, "linear")  # type: ignore[attr-defined]
+    linear.weight = weights(shape, "linear")  # type: ignore[attr-defined]
     linear.bias = np.zeros(shape[0], dtype=np.float32)  # type: ignore[attr-defined]
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from voicebot.core.labels import Label
 
+T_co = TypeVar("T_co", covariant=True)
 Pcm = npt.NDArray[np.int16]
 """Samples, int16[n], mono."""
 
@@ -59,6 +60,35 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model. Idempotent; safe when `load` failed."""
+        ...
+
+
+@runtime_checkable
+class BatchChunks(Iterator[T_co], Protocol[T_co]):
+    """What a BatchedEngine returns for one request. Iterating it works, for every request, until its next chunk."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next chunk, the end or an error is there, so that `next` does not work."""
+        ...
+
+
+@runtime_checkable
+class BatchedEngine(Engine, Protocol):
+    """An engine that works on several requests in one thread, a step at a time.
+
+    Its methods take a request and return BatchChunks at once. A lane steps it while any request is under way, hands
+    over what is ready, and lets new requests join between steps.
+    """
+
+    batch_size: int
+    """Requests under way at once; more wait in the lane."""
+
+    def step(self) -> bool:
+        """Advance every request that can go on, for as short a time as possible. False: none can.
+
+        A request whose token is cancelled is dropped. An error of one request comes out of its own chunks.
+        """
         ...
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voicebot.engines.llama_c import Logits
 from voicebot.errors import EngineBadOutput
 
-Logits = npt.NDArray[np.float32]
 ROOT = b"root"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from voicebot.engines.base import Sampling
-from voicebot.engines.llama_grammar import Logits
+from voicebot.engines.llama_c import Logits
 
 
 class Restriction(Protocol):
@@ -44,7 +45,7 @@ class Sampler:
             if not self._held_to.allows(token):
                 token = self._pick(self._held_to.restrict(logits))
             self._held_to.accept(token)
-        self.logprobs.append(logprob(logits, token))
+        self.logprobs += logprobs(logits, [token])
         return token
 
     def close(self) -> None:
@@ -66,8 +67,8 @@ class Sampler:
         return int(order[self._random.choice(len(head), p=head)])
 
 
-def logprob(logits: Logits, token: int) -> float:
-    """Natural log of the token's softmax probability."""
+def logprobs(logits: Logits, tokens: Sequence[int]) -> list[float]:
+    """Natural logs of the tokens' softmax probabilities."""
     highest = float(logits.max())
-    total = float(np.exp(logits - highest).sum(dtype=np.float64))
-    return float(logits[token]) - highest - math.log(total)
+    total = math.log(float(np.exp(logits - highest).sum(dtype=np.float64)))
+    return [float(logits[token]) - highest - total for token in tokens]
