@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -64,13 +65,20 @@ def test_the_picture_is_xml_with_a_bar_for_each_engine_and_says_what_it_is() -> 
     assert NOTE in "".join(picture.itertext())
 
 
-@pytest.mark.parametrize(("kind", "name"), [("stt", "whisper-tiny.en"), ("llm", "qwen3-0.6b")])
+@pytest.mark.parametrize(
+    ("kind", "name", "more"), [("stt", "whisper-tiny.en", []), ("llm", "qwen3-0.6b", ["--calls", "2"])]
+)
 def test_the_command_makes_the_shape_measures_it_and_says_that_its_weights_are_random(
-    small_shapes: dict[str, Shape], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+    small_shapes: dict[str, Shape],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    name: str,
+    more: list[str],
 ) -> None:
     monkeypatch.setenv("VOICEBOT_HOME", str(tmp_path))
     picture = tmp_path / "picture.svg"
-    done = CliRunner().invoke(app, [kind, "--shape", name, "--repeat", "1", "--json", "--plot", str(picture)])
+    done = CliRunner().invoke(app, [kind, "--shape", name, "--repeat", "1", "--json", "--plot", str(picture), *more])
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert report["note"] == NOTE
@@ -84,12 +92,20 @@ def test_a_cached_prefix_is_cached(small_shapes: dict[str, Shape], tmp_path: Pat
     shape = small_shapes["llama-3.2-1b"]
     shape.path(tmp_path).parent.mkdir()
     shape.write(shape.path(tmp_path))
-    result = measure(Subject("llm", "small", shape.url(tmp_path), tmp_path, True), 1, measure_llm)
+    result = measure(
+        Subject("llm", "small", shape.url(tmp_path), tmp_path, True), 1, partial(measure_llm, calls=(1, 3))
+    )
     assert [f.name for f in result.figures] == [
         "first token, cold prefix",
         "first token, cached prefix",
         "tokens alone",
+        *(
+            f"{what}, {who}"
+            for who in ("1 call", "3 calls")
+            for what in ("tokens in all", "first token p50", "first token p95")
+        ),
     ]
+    assert all(f.median > 0 for f in result.figures)
     total, kept = (int(word) for word in result.notes[0].split() if word.isdigit() and int(word) > 60)
     assert total - kept < 40
 
@@ -112,7 +128,10 @@ def test_listing_and_making_shapes_says_what_they_are(
     assert NOTE in CliRunner().invoke(app, ["shapes", "list"]).stdout
 
 
-@pytest.mark.parametrize("arguments", [["shapes", "make", "gpt"], ["stt", "--shape", "gpt"], ["llm", "--url", "gpt"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["shapes", "make", "gpt"], ["stt", "--shape", "gpt"], ["llm", "--url", "gpt"], ["llm", "--calls", "4,x"]],
+)
 def test_a_name_that_is_not_known_is_bad_input(arguments: list[str]) -> None:
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2

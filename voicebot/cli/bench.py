@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from voicebot.cli.bench_parts import (
     RepeatOption,
     ShapeOption,
     UrlOption,
+    numbers,
     print_json,
     reported,
     stdout_to_stderr,
@@ -35,6 +37,7 @@ shapes_app = typer.Typer(
 )
 app.add_typer(shapes_app, name="shapes")
 bench_calls.add_to(app)
+CallsOption = Annotated[str, typer.Option("--calls", help="How many callers at once, e.g. 1,4.")]
 
 
 @app.command()
@@ -58,9 +61,10 @@ def llm(
     as_json: JsonOption = False,
     plot: PlotOption = None,
     profile: ProfileOption = None,
+    calls: CallsOption = "1,2,4,8",
 ) -> None:
-    """First token with a cold and a cached prefix, and tokens a second."""
-    _bench("llm", shape, url, repeat, as_json, plot, profile)
+    """First token with a cold and a cached prefix, and tokens a second, of one caller and of several."""
+    _bench("llm", shape, url, repeat, as_json, plot, profile, calls)
 
 
 @app.command()
@@ -121,17 +125,19 @@ def _bench(
     as_json: bool,
     plot: Path | None,
     profile: str | None,
+    calls: str = "",
 ) -> None:
     with reported():
         from voicebot.bench.measure import machine, measure
         from voicebot.bench.report import notes, show, write_svg
         from voicebot.bench.shapes import NOTE
 
+        work = _work(kind, calls)
         results: list[Result] = []
         with stdout_to_stderr():
             for subject in _subjects(kind, shapes or [], urls or [], profile):
                 typer.echo(f"measuring {subject.name} ...", err=True)
-                results.append(measure(subject, repeat, _work(kind)))
+                results.append(measure(subject, repeat, work))
         where = machine()
         title = f"{where['cpu']}, {where['cores']} cores"
         if plot:
@@ -144,12 +150,14 @@ def _bench(
             show(results, title, Console())
 
 
-def _work(kind: Kind) -> Measure:
+def _work(kind: Kind, calls: str) -> Measure:
+    """Raises: ConfigError."""
     from voicebot.bench.measure_llm import measure_llm
     from voicebot.bench.measure_stt import measure_stt
     from voicebot.bench.measure_tts import measure_tts
 
-    works: dict[Kind, Measure] = {"stt": measure_stt, "llm": measure_llm, "tts": measure_tts}
+    llm = functools.partial(measure_llm, calls=numbers(calls) if calls else ())
+    works: dict[Kind, Measure] = {"stt": measure_stt, "llm": llm, "tts": measure_tts}
     return works[kind]
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from voicebot.cli.bench_parts import ProfileOption, ShapeOption, print_json, reported, stdout_to_stderr
+from voicebot.cli.bench_parts import ProfileOption, ShapeOption, numbers, print_json, reported, stdout_to_stderr
 from voicebot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def load(
         from voicebot.bench.load import SCRIPTED, measure_load
         from voicebot.bench.tables import show_load
 
-        levels = _numbers(calls)
+        levels = numbers(calls)
         speech = _speeches(None, SENTENCES[:1])[0]
         with stdout_to_stderr():
             chosen = ["profile=embedded", *SCRIPTED] if server_only else _engines(profile, shape or [], [speech])
@@ -132,17 +132,6 @@ def turns(
 
 def _tell(line: str) -> None:
     typer.echo(line, err=True)
-
-
-def _numbers(listed: str) -> list[int]:
-    """Raises: ConfigError."""
-    try:
-        numbers = [int(number) for number in listed.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise ConfigError(f"--calls {listed!r} is no list of numbers like 1,5,10")
-    return numbers
 
 
 def speech_dir() -> Path:

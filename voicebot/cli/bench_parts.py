@@ -26,6 +26,17 @@ PlotOption = Annotated[Path | None, typer.Option("--plot", help="Write a picture
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Without --shape and --url: its own engine.")]
 
 
+def numbers(listed: str) -> list[int]:
+    """The levels of `--calls`. Raises: ConfigError."""
+    try:
+        found = [int(number) for number in listed.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ConfigError(f"--calls {listed!r} is no list of numbers like 1,5,10")
+    return found
+
+
 def print_json(document: dict[str, Any]) -> None:
     """One document on standard output."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
