@@ -25,9 +25,9 @@ NO_ROOM = 1
 """What llama_decode returns when no cells are free for a batch; nothing has changed then. Source: llama.h."""
 _FLASH_ATTENTION_AUTO = -1
 _WAIT_POLICY = ("OMP_WAIT_POLICY", "PASSIVE")
-"""OpenMP's threads spin while they wait for each other, which takes the cores from everything else. Measured on two busy
-cores, a prompt of 24 tokens on two threads: 3 times the wait and 4 times the processor time of threads that sleep; on
-idle cores they are 15 % faster."""
+"""OpenMP's threads spin while they wait for each other, which takes the cores from everything else. Measured on two
+busy cores, a prompt of 24 tokens on two threads: 3 times the wait and 4 times the processor time of threads that sleep;
+on idle cores they are 15 % faster."""
 _GGML_ERROR, _GGML_CONTINUE = 4, 5
 """Source: enum ggml_log_level in ggml.h."""
 
