@@ -455,7 +455,7 @@ def test_errors_in_a_batch_reach_whom_they_concern() -> None:
             with pytest.raises(EngineBadOutput, match="too long"):
                 await anext(lane.stream(refuse))
             engine.breaks_at = 3
-            with pytest.raises(EngineError, match="fake failed: KeyError: 'broken'"):
+            with pytest.raises(EngineError, match="fake failed: KeyError at "):
                 assert [n async for n in lane.stream(lambda cancel: engine.count(9, cancel))]
             assert [n async for n in lane.stream(lambda cancel: engine.count(2, cancel))] == [2, 1]
 
