@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from voicebot.engines.llama_grammar import Logits
+from voicebot.engines.llama_c import Logits
 
 COPIED_KEY, COPIED = "voicebot.arguments", "copied"
 TURNS = 4
