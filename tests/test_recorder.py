@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from voicebot.brain.privacy import CallPrivacy, Verdict
-from voicebot.core.events import BeginReply, CallEnded, CallStarted, TextTyped, WindowHeard
+from voicebot.core.events import BeginReply, CallEnded, CallStarted, PartialTranscribed, TextTyped, WindowHeard
 from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
 from voicebot.core.trace import replay, words_left_out
@@ -90,6 +90,19 @@ def test_the_words_of_a_private_turn_and_of_the_request_for_privacy_are_not_writ
     lines = text.splitlines()
     assert words_left_out(lines)
     assert replay(lines) is None, "nothing of it hung on the meaning of its words"
+
+
+def test_words_that_nobody_came_to_label_are_not_written_and_a_listeners_noises_are(tmp_path: Path) -> None:
+    with writing(tmp_path) as writer:
+        recorder = writer.open("one", "loopback", TurnSettings(greeting="Welcome."))
+        recorder.guard(CallPrivacy(Label.OPEN))
+        machine = TurnMachine(TurnSettings(greeting="Welcome."))
+        for event in (CallStarted(8000), TextTyped("canary")):
+            recorder.step(event, 1.0, machine.step(event, 1.0))
+        recorder.step(PartialTranscribed(7, "mm-hm"), 2.0, [])
+        recorder.close("crash", {})
+    text = recorder.path.read_text()
+    assert "canary" not in text and '"mm-hm"' in text and '"text":"Welcome."' in text
 
 
 def test_with_consent_everything_is_written_at_once(tmp_path: Path) -> None:

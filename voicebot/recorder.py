@@ -22,7 +22,7 @@ from typing import Protocol
 from voicebot.core.events import Command, Event
 from voicebot.core.settings import TurnSettings
 from voicebot.core.trace import command_line, end_line, event_line, header_line
-from voicebot.core.trace_words import Owners, Tokens, has_words
+from voicebot.core.trace_words import Owners, Tokens, has_words, only_noises
 
 log = logging.getLogger(__name__)
 QUEUE_ENTRIES = 20_000
@@ -100,6 +100,10 @@ class Privacy(Protocol):
         """Whether nothing can make this turn private any more."""
         ...
 
+    def labelled(self, turns: Collection[int]) -> bool:
+        """Whether any of these turns has been read and labelled."""
+        ...
+
     def private(self, turns: Collection[int]) -> bool:
         """Whether the words of any of these turns are; for none of them, whether any of the call's are."""
         ...
@@ -158,7 +162,7 @@ class Recorder:
         unsure = len(self._held) > self.HELD_STEPS
         step = self._held.popleft()
         parts = zip((step.event, *step.commands), step.turns, strict=True)
-        private = [has_words(part) and (unsure or privacy.private(turns)) for part, turns in parts]
+        private = [has_words(part) and (unsure or _private(privacy, part, turns)) for part, turns in parts]
         without = [self._tokens if left_out else None for left_out in private]
         self._lines.append(event_line(step.event, step.now, without[0], any(private)))
         self._write(map(command_line, step.commands, without[1:]))
@@ -180,3 +184,10 @@ class Recorder:
         self._lost = not self._writer.put(self.path, text)
         if self._lost:
             log.error("trace %s ends here: the disk is too slow", self.path)
+
+
+def _private(privacy: Privacy, part: Event | Command, turns: frozenset[int]) -> bool:
+    """Whether the words are to be left out. Those of a turn that nobody has come to label are, but for mere noises."""
+    if turns and not privacy.labelled(turns):
+        return not only_noises(part)
+    return privacy.private(turns)

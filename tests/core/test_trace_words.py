@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voicebot.core import events as ev
-from voicebot.core.trace_words import Owners, Tokens, has_words
+from voicebot.core.trace_words import Owners, Tokens, has_words, only_noises
 
 
 def test_every_word_is_replaced_and_figures_punctuation_and_our_own_names_stay() -> None:
@@ -38,5 +38,16 @@ def test_words_belong_to_the_turn_of_the_draft_the_reply_and_the_errand_that_the
                   ev.ClauseWritten(9, 0, "b")):  # fmt: skip
         assert owners.of(event, []) == [{4}]
     assert owners.of(ev.NoticeDue("time is up"), []) == [frozenset()]
+    late = owners.of(ev.PlayoutStarted(9), [ev.PublishReply(8, 9, "b", "", False, False),
+                                            ev.PublishTurn(8, "", "b", "", None, {})])  # fmt: skip
+    assert late == [{4}, {4}, {4}], "an answer that comes late has a number of its own"
+    owners.of(ev.CallStarted(8000), [ev.Speak(21, "Hello.")])
+    unasked = owners.of(ev.ClauseWritten(21, 0, "Hello."), [ev.PublishReply(20, 21, "Hello.", "", False, False)])
+    assert unasked == [frozenset(), frozenset()]
     typed = owners.of(ev.TextTyped("hi"), [ev.DropReply(6), ev.BeginReply(12, 11, "hi")])
     assert typed == [{11}, {4}, {11}]
+
+
+def test_what_a_listener_says_to_listen_is_no_secret() -> None:
+    assert only_noises(ev.PartialTranscribed(3, "mm-hm, okay")) and only_noises(ev.PartialTranscribed(3, "stop"))
+    assert not only_noises(ev.PartialTranscribed(3, "okay my pin"))

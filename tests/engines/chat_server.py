@@ -32,10 +32,19 @@ class ChatServer:
     """What the model "expert" says,"""
     delay_s: float = 0.0
     """and how long it takes to begin."""
+    fault: str = ""
+    """What goes wrong with "expert": "5xx", "429 once", "reset" (after a word), "stall", "empty"; "" for nothing."""
     stalled: threading.Event = field(default_factory=threading.Event)
     """Set when a reply has stopped coming."""
     disconnected: threading.Event = field(default_factory=threading.Event)
     """Set when a client went away from a stalled reply."""
+
+    def failing_status(self) -> int:
+        """What "expert" answers with instead of a stream; 0 for a stream."""
+        if self.fault == "429 once":
+            self.fault = ""
+            return 429
+        return 500 if self.fault == "5xx" else 0
 
     def url(self, model: str, scheme: str = "openai", **options: object) -> str:
         extra = "".join(f"&{name}={value}" for name, value in options.items())
@@ -108,7 +117,7 @@ def _app(server: ChatServer) -> FastAPI:
         server.requests.append(body)
         server.bodies.append(await request.body())
         server.authorizations.append(request.headers.get("authorization", ""))
-        if status := STATUSES.get(body["model"]):
+        if status := server.failing_status() if body["model"] == "expert" else STATUSES.get(body["model"]):
             said = f"cannot read {body['messages']}"
             return JSONResponse({"type": "error", "error": {"type": "said_so", "message": said}}, status)
         if body["model"] == "redirect":
@@ -120,14 +129,16 @@ def _app(server: ChatServer) -> FastAPI:
 
 async def _stream(server: ChatServer, model: str, wire: Wire) -> AsyncIterator[str]:
     """`stall-first` never sends a token; `stall-later` stops after the first one; `expert` is told what to say."""
-    if model == "expert":
+    if model == "expert" and server.fault != "stall":
         await asyncio.sleep(server.delay_s)
         yield wire.begin
-        for word in re.findall(r"\S+\s*", server.answer):
+        for word in re.findall(r"\S+\s*", "" if server.fault == "empty" else server.answer):
             yield wire.word(word)
+            if server.fault == "reset":
+                raise ConnectionAbortedError("the provider goes away in the middle of its answer")
         yield wire.end
         return
-    if not model.startswith("stall"):
+    if not model.startswith("stall") and model != "expert":
         for line in wire.replies[model]:
             yield line
         return

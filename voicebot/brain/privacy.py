@@ -88,6 +88,10 @@ class CallPrivacy:
         self._settled.update(now)
         return now
 
+    def labelled(self, turns: Collection[int]) -> bool:
+        """Whether any of these turns has a label."""
+        return any(turn in self._labels for turn in turns)
+
     def private(self, turns: Collection[int]) -> bool:
         """Whether the words of any of these turns, the caller's or the bot's, are; for turns that were never labelled,
         whether any of the call's are."""

@@ -48,7 +48,19 @@ app.add_typer(docs_app, name="docs")
 app.command()(bill)
 app.command()(audit)
 FAILED, BAD_INPUT = 1, 2
-TELL_WORDS = ("openai", "anthropic", "httpcore", "httpx", "websockets", "uvicorn.error", "mcp", "asyncio", "aiortc")
+TELL_WORDS = (
+    "openai",
+    "anthropic",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "websockets",
+    "uvicorn.error",
+    "mcp",
+    "asyncio",
+    "aiortc",
+)
 """Libraries whose debug messages hold what is sent or received; not even --debug has them tell it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

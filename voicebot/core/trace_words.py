@@ -14,6 +14,7 @@ from typing import Any
 
 from voicebot.core import events as ev
 from voicebot.core.events import Command, Event
+from voicebot.core.text import is_backchannel, is_stop
 
 LEFT_OUT = "left_out"
 """The key that marks a line whose words were left out."""
@@ -21,6 +22,8 @@ NO_WORDS = frozenset({"model", "stage", "state", "outcome", "route", "waterfall"
 """Fields of text that are ours, whoever speaks. Every other text is somebody's words."""
 OURS = (ev.CallStarted, ev.CallEnded, ev.EndCall)
 """Steps whose every text is ours."""
+NOBODY = -1
+"""Stands for the turn of greetings, apologies and notices, which answer nobody."""
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
@@ -29,6 +32,7 @@ class Owners:
 
     def __init__(self) -> None:
         self._turns: dict[tuple[str, int], int] = {}
+        """Kind and id -> turn. The number of an answer that comes late is that of no turn of the caller's."""
 
     def of(self, event: Event, commands: Sequence[Command]) -> list[frozenset[int]]:
         """For the event and each command: the turns that it names, itself or by a draft, reply or errand of theirs.
@@ -46,21 +50,31 @@ class Owners:
                 self._turns["draft", draft] = turn
             case ev.BeginReply(reply, turn):
                 self._turns["reply", reply] = turn
+            case ev.Speak(reply):
+                self._turns["reply", reply] = NOBODY
             case ev.BeginErrand(errand, turn):
                 self._turns["errand", errand] = turn
             case ev.DeliverErrand(reply, errand) if ("errand", errand) in self._turns:
                 self._turns["reply", reply] = self._turns["errand", errand]
+            case ev.PublishReply(number, reply) if self._turns.get(("reply", reply), number) != number:
+                self._turns["turn", number] = self._turns["reply", reply]
 
     def _named(self, part: Event | Command) -> frozenset[int]:
         ids = [(kind, value) for kind in ("turn", "draft", "reply", "errand")
                if isinstance(value := getattr(part, kind, None), int)]  # fmt: skip
-        return frozenset(value if kind == "turn" else self._turns.get((kind, value), value) for kind, value in ids)
+        return frozenset(self._turns.get(one, one[1]) for one in ids) - {NOBODY}
 
 
 def has_words(part: Event | Command) -> bool:
     """Whether a field of it may hold somebody's words."""
     texts = (getattr(part, f.name) for f in fields(part) if f.name not in NO_WORDS)
     return not isinstance(part, OURS) and any(isinstance(text, str | dict) and text for text in texts)
+
+
+def only_noises(part: Event | Command) -> bool:
+    """Whether its words are none but those with which listeners listen and callers stop the bot."""
+    texts = [value for f in fields(part) if f.name not in NO_WORDS and isinstance(value := getattr(part, f.name), str)]
+    return all(is_backchannel(text) or is_stop(text) for text in texts)
 
 
 class Tokens:

@@ -16,17 +16,19 @@ from pydantic import Field
 from voicebot.core.audio import SPEECH_RATE_HZ, dbfs
 from voicebot.engines.base import Cancel, Locality, Pcm, Transcript
 from voicebot.engines.options import DriverOptions, EngineSpec
-from voicebot.errors import EngineBadOutput, EngineError, EngineTimeout, EngineUnavailable
+from voicebot.errors import EngineBadOutput, EngineTimeout, EngineUnavailable
 
 TONE_HZ = 440.0
 CHUNK_MS = 100
 POLL_S = 0.005
 
-FAILURES: dict[str, type[EngineError]] = {
+FAILURES: dict[str, type[Exception]] = {
     "timeout": EngineTimeout,
     "unavailable": EngineUnavailable,
     "bad_output": EngineBadOutput,
+    "memory": MemoryError,
 }
+"""The last is one that no driver translates: what a library may raise at any time."""
 
 
 def pause(seconds: float, cancel: Cancel) -> bool:
@@ -44,7 +46,7 @@ def pause(seconds: float, cancel: Cancel) -> bool:
 class FailingOptions(DriverOptions):
     """What every scripted engine but the VAD can be told about failing."""
 
-    fail: Literal["", "timeout", "unavailable", "bad_output"] = ""
+    fail: Literal["", "timeout", "unavailable", "bad_output", "memory"] = ""
     fail_nth: int = Field(0, ge=0)
     """Which request fails, counted from 1; 0 for each of them."""
 
@@ -58,7 +60,7 @@ class FailurePlan:
         self._requests = itertools.count(1)
 
     def check(self) -> None:
-        """Raises: the EngineError that is planned for this request."""
+        """Raises: the error that is planned for this request."""
         nth = next(self._requests)
         if self._options.fail and self._options.fail_nth in (0, nth):
             raise FAILURES[self._options.fail](f"{self._url}: request {nth} fails as scripted")
