@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from voicebot.config_api import ApiConfig
+from voicebot.config_api import ApiConfig, WyomingConfig
 from voicebot.config_brain import (
     DocumentsConfig,
     FrontierConfig,
@@ -163,6 +163,7 @@ class Config(Section):
     webrtc: WebRtcConfig = WebRtcConfig()
     telephony: TelephonyConfig = TelephonyConfig()
     api: ApiConfig = ApiConfig()
+    wyoming: WyomingConfig = WyomingConfig()
     trace: TraceConfig = TraceConfig()
     fleet: dict[str, MemberConfig] = Field(default_factory=dict)
     """By name; empty for one general member that the llm engine plays."""

@@ -12,3 +12,13 @@ class ApiConfig(Section):
 
     keys_env: str = Field(default="VOICEBOT_API_KEYS", pattern=r"^[A-Za-z_]\w*$")
     """Environment variable with the keys that are let in, comma between them; without any, only this machine is."""
+
+
+class WyomingConfig(Section):
+    """[wyoming]: speech and talk for Home Assistant, over TCP. Needs the extra "wyoming"."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. The protocol knows no keys: whoever reaches the port may use it."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """10300 is usual; 0 leaves the service off."""
+    max_connections: int = Field(default=32, ge=1, le=1_000)

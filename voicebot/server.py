@@ -20,10 +20,11 @@ from voicebot.config import Config, ServerConfig
 from voicebot.errors import ConfigError
 from voicebot.http_api import add_routes
 from voicebot.openai_api import add_openai_routes
-from voicebot.service import VoiceServer, product_version
+from voicebot.service import VoiceServer, first_fault, product_version
 from voicebot.telephony.access import Access
 from voicebot.telephony.audiosocket import AudioSocketDoor
 from voicebot.telephony.doors import Doors
+from voicebot.wyoming_api import wyoming_service
 
 WS_MESSAGE_LIMIT = 1024 * 1024
 WS_PING_S = 20.0
@@ -52,10 +53,10 @@ def create_app(config: Config) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with server.running(), audiosocket.open():
+            async with server.running(), audiosocket.open(), wyoming_service(server):
                 yield
-        except ConfigError as error:
-            server.fault = error
+        except* ConfigError as errors:
+            server.fault = first_fault(errors)
             raise
 
     app = FastAPI(title="voicebot", version=product_version(), lifespan=lifespan, redoc_url=None)

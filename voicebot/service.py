@@ -190,7 +190,7 @@ class VoiceServer:
             await dummy_turn(self._stt, self._llm, self._tts)
             await make_phrases(self._phrases, self._tts, turn_settings(self.config))
         except* VoicebotError as errors:
-            self.fault = _first(errors)
+            self.fault = first_fault(errors)
             self.status, self.error = "failed", str(self.fault)
             self.calls.closed_because = f"the server could not load its models: {self.error}"
             log.error("not ready: %s", self.error)
@@ -254,7 +254,8 @@ def _turn_lane(resolved: Resolved) -> Lane[TurnEngine] | None:
     return Lane(create("turn", url, resolved.models_dir)) if url else None
 
 
-def _first(errors: BaseExceptionGroup[VoicebotError]) -> VoicebotError:
+def first_fault(errors: BaseExceptionGroup[VoicebotError]) -> VoicebotError:
+    """The first error of ours in a group."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
