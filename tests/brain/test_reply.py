@@ -19,7 +19,18 @@ from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
 from voicebot.core.history import History, ToolUse
 from voicebot.core.labels import Label
-from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, Message, Pcm, Sampling, TextDelta, ToolCall
+from voicebot.engines.base import (
+    Cancel,
+    LlmChunk,
+    LlmDone,
+    LlmRequest,
+    Message,
+    Pcm,
+    Sampling,
+    TextDelta,
+    ToolCall,
+    WordsAt,
+)
 
 QUICK = Behaviour((0.01, 0.01), (0.001, 0.001))
 RATE_HZ = 8000
@@ -38,6 +49,15 @@ class ListedLlm(SimEngine):
         self.requests.append(list(request.messages))
         yield from self._generations[number]
         yield LlmDone("stop")
+
+
+class TimedTts(SimTts):
+    """Tells when it says its second word, at a sample rate twice that of the call."""
+
+    def synthesize_words(self, text: str, cancel: Cancel) -> Iterator[Pcm | WordsAt]:
+        self.sample_rate_hz = 2 * RATE_HZ
+        yield WordsAt(((0, 0), (1, 4000)))
+        yield from self.synthesize(text, cancel)
 
 
 class ListedSink:
@@ -66,14 +86,20 @@ def no_tasks(_work: Any, _name: str) -> Any:
 class Made:
     """A reply with all around it."""
 
-    def __init__(self, *generations: Sequence[LlmChunk], llm: Behaviour = QUICK, tts: Behaviour = QUICK) -> None:
+    def __init__(
+        self,
+        *generations: Sequence[LlmChunk],
+        llm: Behaviour = QUICK,
+        tts: Behaviour = QUICK,
+        voice: type[SimTts] = SimTts,
+    ) -> None:
         self.events: list[ev.Event] = []
         self.volumes: list[int] = []
         self.llm = ListedLlm(*generations)
         self.sink = ListedSink()
         self.lanes: list[VirtualLane[Any]] = [
             VirtualLane(self.llm, llm, Random(1)),
-            VirtualLane(SimTts(Random(2), BotWords(), RATE_HZ), tts, Random(3)),
+            VirtualLane(voice(Random(2), BotWords(), RATE_HZ), tts, Random(3)),
         ]
         agenda = Agenda(lambda _text: None, str, lambda: datetime(2030, 1, 1, tzinfo=UTC), self.volumes.append)
         self.tools = CallTools(Toolbox(), agenda, self.events.append, no_tasks)
@@ -121,6 +147,12 @@ async def left_alone(_task: asyncio.Task[None]) -> None:
 
 VOLUME = ToolCall("c1", "set_volume", {"level": "30"})
 SUM = ToolCall("c1", "calculate", {"expression": "seven times eight"})
+
+
+def test_a_voice_that_knows_when_it_says_which_word_is_reported_at_the_calls_rate() -> None:
+    made = Made([TextDelta("Hello there.")], voice=TimedTts)
+    make(made, committed(made))
+    assert [event.words for event in made.of(ev.AudioQueued) if event.words] == [((0, 0), (1, 2000))]
 
 
 def test_a_committed_reply_writes_and_voices_all_clauses_in_order_and_completes() -> None:

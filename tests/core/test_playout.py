@@ -93,3 +93,38 @@ def test_what_was_heard_is_a_beginning_of_what_was_written_and_only_grows(steps:
         now = playout.heard_text()
         assert playout.text.startswith(now) and now.startswith(before)
         before = now
+
+
+def timed(*starts: tuple[int, int], samples: int = 1000, done: bool = True) -> ReplyPlayout:
+    playout = ReplyPlayout(1000)
+    playout.write(0, "twenty-seven is it")
+    playout.queue(0, 0, False, starts)
+    playout.queue(0, samples, done)
+    return playout
+
+
+def test_a_voice_that_tells_its_times_is_believed_and_not_the_letters() -> None:
+    playout = timed((0, 0), (1, 200), (2, 300))
+    assert [heard(playout, at) for at in (99, 100, 249, 250, 649, 650)] == [
+        "",
+        "twenty-seven",
+        "twenty-seven",
+        "twenty-seven is",
+        "twenty-seven is",
+        "twenty-seven is it",
+    ]
+
+
+def test_words_that_the_voice_says_as_one_are_heard_together() -> None:
+    playout = timed((0, 0), (2, 400))
+    assert heard(playout, 199) == ""
+    assert heard(playout, 200) == "twenty-seven is"
+    assert heard(playout, 1000) == "twenty-seven is it"
+
+
+def test_times_that_come_while_the_clause_is_being_said_count_for_what_there_is() -> None:
+    playout = timed((0, 0), (1, 400), samples=500, done=False)
+    assert heard(playout, 449) == "twenty-seven"
+    playout.queue(0, 500, True, [(2, 600)])
+    assert heard(playout, 799) == "twenty-seven is"
+    assert heard(playout, 800) == "twenty-seven is it"

@@ -46,8 +46,10 @@ from voicebot.engines.base import (
     Message,
     Sampling,
     TextDelta,
+    TimesWords,
     ToolCall,
     TtsEngine,
+    WordsAt,
 )
 from voicebot.errors import EngineBadOutput, EngineError
 from voicebot.lane import LaneLike
@@ -338,8 +340,11 @@ class Reply:
 
     async def _synthesize(self, clause: int, text: str) -> None:
         try:
-            async for pcm in self._tts.stream(partial(_synthesize, self._tts.engine, text, self._rate_hz)):
-                await self._queue(clause, pcm)
+            async for part in self._tts.stream(partial(_synthesize, self._tts.engine, text, self._rate_hz)):
+                if isinstance(part, WordsAt):
+                    self._report(AudioQueued(self._number, clause, 0, done=False, words=part.starts))
+                else:
+                    await self._queue(clause, part)
         except EngineError as error:
             raise _StageFailed("tts", error) from error
 
@@ -349,9 +354,25 @@ class Reply:
         await self._sink.room(self._number)
 
 
-def _synthesize(tts: TtsEngine, text: str, rate_hz: int, cancel: Cancel) -> Iterator[Pcm]:
-    """One clause at the playout rate. Thread: the TTS lane."""
-    return converted(tts.synthesize(text, cancel), tts.sample_rate_hz, rate_hz)
+def _synthesize(tts: TtsEngine, text: str, rate_hz: int, cancel: Cancel) -> Iterator[Pcm | WordsAt]:
+    """One clause at the playout rate, and where its words are if the voice knows. Thread: the TTS lane."""
+    if not isinstance(tts, TimesWords):
+        yield from converted(tts.synthesize(text, cancel), tts.sample_rate_hz, rate_hz)
+        return
+    told: list[WordsAt] = []
+
+    def sound(parts: Iterator[Pcm | WordsAt]) -> Iterator[Pcm]:
+        for part in parts:
+            if isinstance(part, WordsAt):
+                told.append(part)
+            else:
+                yield part
+
+    for pcm in converted(sound(tts.synthesize_words(text, cancel)), tts.sample_rate_hz, rate_hz):
+        while told:
+            starts = told.pop(0).starts
+            yield WordsAt(tuple((number, at * rate_hz // tts.sample_rate_hz) for number, at in starts))
+        yield pcm
 
 
 def _told(call: ToolCall, result: ToolResult) -> list[Message]:

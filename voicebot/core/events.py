@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -123,12 +124,16 @@ class ClauseWritten:
 
 @dataclass(frozen=True, slots=True)
 class AudioQueued:
-    """More sound of a clause lies in the reply's playout queue; `done` with the clause's last piece."""
+    """More sound of a clause lies in the reply's playout queue; `done` with the clause's last piece.
+
+    `words`: where words of the clause begin in its sound, as far as the voice has told: (number of the word, sample).
+    """
 
     reply: int
     clause: int
     samples: int
     done: bool
+    words: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -15,6 +16,8 @@ class _Clause:
     samples: int = 0
     done: bool = False
     words_heard: int = 0
+    starts: dict[int, int] = field(default_factory=dict)
+    """Word number -> its first sample, as far as the voice has told."""
 
 
 @dataclass(slots=True)
@@ -46,10 +49,14 @@ class ReplyPlayout:
         self._clauses.append(_Clause(text))
         return True
 
-    def queue(self, clause: int, samples: int, done: bool) -> bool:
-        """More sound of clause number `clause`; False, and nothing done, if it was not written."""
+    def queue(self, clause: int, samples: int, done: bool, words: Iterable[tuple[int, int]] = ()) -> bool:
+        """More sound of clause number `clause`; False, and nothing done, if it was not written.
+
+        `words`: (number of a word of it, split at spaces; where that begins in the clause's sound).
+        """
         if not 0 <= clause < len(self._clauses):
             return False
+        self._clauses[clause].starts |= dict(words)
         self._clauses[clause].samples += samples
         self._clauses[clause].done |= done
         self._count_words()
@@ -72,7 +79,7 @@ class ReplyPlayout:
         self._count_words()
 
     def heard_text(self) -> str:
-        """The words heard: whole clauses, and of the one in the air its words by share of its samples; never fewer."""
+        """The words heard: whole clauses, and of the one in the air those whose middle was heard; never fewer."""
         heard: list[str] = []
         for clause in self._clauses:
             words = clause.text.split(" ")
@@ -92,11 +99,24 @@ class ReplyPlayout:
 
 
 def _words_within(clause: _Clause, heard: int, rate_hz: int) -> int:
-    """How many of the clause's words have been heard to their middle, each word as long as its letters."""
+    """How many of the clause's words have been heard to their middle: by the voice's own times, or else by letters."""
     words = clause.text.split(" ")
     if clause.done and heard >= clause.samples:
         return len(words)
+    if clause.starts:
+        return _words_by_time(clause, heard, len(words))
     shortest = 0 if clause.done else len(clause.text) * rate_hz // SLOWEST_CHARS_PER_S
     reached = min(heard, clause.samples) / max(clause.samples, shortest, 1) * (len(clause.text) + 1)
     middles = accumulate((len(word) + 1 for word in words), initial=0)
     return sum(at + len(word) / 2 <= reached for at, word in zip(middles, words, strict=False))
+
+
+def _words_by_time(clause: _Clause, heard: int, words: int) -> int:
+    """A word lasts until the next one that the voice has told of; the last one told, to the end of the sound so far."""
+    starts = sorted(clause.starts.items())
+    ends = [at for _, at in starts[1:]] + [clause.samples]
+    begun = [number for (number, at), end in zip(starts, ends, strict=True) if (at + end) / 2 <= heard and end > at]
+    if not begun:
+        return 0
+    following = [number for number, _ in starts if number > begun[-1]]
+    return min(following[0] if following else begun[-1] + 1, words)

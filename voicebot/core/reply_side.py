@@ -83,7 +83,7 @@ class ReplySide:
 
     def _on_audio(self, event: ev.AudioQueued) -> bool:
         reply = self._find(event.reply)
-        if reply is None or not reply.playout.queue(event.clause, event.samples, event.done):
+        if reply is None or not reply.playout.queue(event.clause, event.samples, event.done, event.words):
             return False
         reply.marks.mark("first_audio", self._now)
         self._progress(reply)

@@ -288,6 +288,22 @@ class ScoringLlm(LlmEngine, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WordsAt:
+    """Where words begin in a clause's sound: (number of the word, split at spaces, from 0; its first sample)."""
+
+    starts: tuple[tuple[int, int], ...]
+
+
+@runtime_checkable
+class TimesWords(Protocol):
+    """What a TTS engine may also offer: it knows when it says which word."""
+
+    def synthesize_words(self, text: str, cancel: Cancel) -> Iterator[Pcm | WordsAt]:
+        """As `synthesize`, with `WordsAt` before the chunk in which its words begin; samples count from the first."""
+        ...
+
+
 class TtsEngine(Engine, Protocol):
     sample_rate_hz: int
     """Known after `load`."""
