@@ -134,6 +134,18 @@ def test_another_name_in_the_host_header_or_a_public_url_is_not_this_machine(tmp
         assert refusal(client, WEB_SOCKETS[0], "/telephony/twilio")[0] == 403
 
 
+@pytest.mark.parametrize("host", ["[bad", "localhost@rebound.example", "localhost.rebound.example", "127.0.0.1.x"])
+def test_a_host_that_only_looks_like_this_machine_is_not(host: str, local: TestClient) -> None:
+    assert refusal(local, WEB_SOCKETS[0], "/telephony/twilio", Host=host)[0] == 403
+    assert local.get("/telephony/twilio/answer", headers={"host": host}).status_code == 403
+
+
+def test_every_endpoint_is_in_the_schema_once(local: TestClient) -> None:
+    paths = local.get("/openapi.json").json()["paths"]
+    assert set(paths["/telephony/{vendor}/answer"]) == {"get", "post"}
+    assert {"/telephony/{vendor}/token", "/telephony/asterisk/connect"} <= set(paths)
+
+
 def test_a_vendor_that_there_is_not_is_told_which_there_are(local: TestClient) -> None:
     status, words = refusal(local, WEB_SOCKETS[0], "/telephony/carrierpigeon")
     assert (status, "twilio, telnyx" in words) == (404, True)

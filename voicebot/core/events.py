@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,6 +36,10 @@ from voicebot.core.errand_events import ErrandReady as ErrandReady
 from voicebot.core.errand_events import ErrandRefused as ErrandRefused
 from voicebot.core.errand_events import ErrandWanted as ErrandWanted
 from voicebot.core.errand_events import PublishErrand as PublishErrand
+from voicebot.core.playout_events import AudioQueued as AudioQueued
+from voicebot.core.playout_events import PlayoutFinished as PlayoutFinished
+from voicebot.core.playout_events import PlayoutHeard as PlayoutHeard
+from voicebot.core.playout_events import PlayoutStarted as PlayoutStarted
 from voicebot.core.tool_events import NoticeWithdrawn as NoticeWithdrawn
 from voicebot.core.tool_events import PublishTool as PublishTool
 from voicebot.core.tool_events import ToolBegan as ToolBegan
@@ -123,20 +126,6 @@ class ClauseWritten:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioQueued:
-    """More sound of a clause lies in the reply's playout queue; `done` with the clause's last piece.
-
-    `words`: where words of the clause begin in its sound, as far as the voice has told: (number of the word, sample).
-    """
-
-    reply: int
-    clause: int
-    samples: int
-    done: bool
-    words: Sequence[tuple[int, int]] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ReplyCompleted:
     """Every clause of the reply has been written and its sound queued."""
 
@@ -148,28 +137,6 @@ class ReplyFailed:
     reply: int
     stage: Stage
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlayoutStarted:
-    """The reply's first sample has been handed to the transport."""
-
-    reply: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlayoutHeard:
-    """How much of the live reply the caller has heard by now, told where no windows come that tell it."""
-
-    reply: int
-    heard_samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlayoutFinished:
-    """The caller has heard all that was queued of a completed reply."""
-
-    reply: int
 
 
 @dataclass(frozen=True, slots=True)

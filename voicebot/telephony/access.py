@@ -148,7 +148,7 @@ class Access:
         """Rule 3."""
         headers = connection.headers
         between = any(name in headers for name in (*PROXY_HEADERS, "origin"))
-        asked = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        asked = _host(headers.get("host", ""))
         peer = connection.client.host if connection.client else ""
         return not self._config.public_url and not between and is_loopback(peer) and is_loopback(asked)
 
@@ -167,6 +167,14 @@ class Access:
 
     def _mac(self, purpose: str, body: bytes) -> bytes:
         return hmac.new(self._secret, purpose.encode() + b"\0" + body, hashlib.sha256).digest()
+
+
+def _host(header: str) -> str:
+    """The name or address in a Host header; "" where there is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:

@@ -58,7 +58,8 @@ class Doors:
     def router(self) -> APIRouter:
         router = APIRouter(tags=["telephony"])
 
-        @router.api_route("/telephony/{vendor}/answer", methods=["GET", "POST"])
+        @router.get("/telephony/{vendor}/answer")
+        @router.post("/telephony/{vendor}/answer")
         async def answer(vendor: str, request: Request) -> Response:
             """What a call of this vendor shall do: come to a media socket with a token of its own."""
             return await self._answer(self._find(vendor), request)
@@ -73,7 +74,8 @@ class Doors:
             """Take the call that Asterisk holds under this MEDIA_WEBSOCKET_CONNECTION_ID."""
             return await self._fetch(request, connection_id)
 
-        @router.api_route("/telephony/plivo/transfer/{token}", methods=["GET", "POST"])
+        @router.get("/telephony/plivo/transfer/{token}")
+        @router.post("/telephony/plivo/transfer/{token}")
         async def transfer(token: str, to: str, request: Request) -> Response:
             """The XML that dials `to`, which the token is bound to."""
             self._admit(lambda: self._redeem_transfer(token, to), "plivo", request)
@@ -213,9 +215,9 @@ class Doors:
 
     def _url(self, connection: HTTPConnection, scheme: str) -> str:
         """The request's URL as the vendor has signed it."""
-        query = f"?{connection.url.query}" if connection.url.query else ""
+        query = connection.scope["query_string"].decode("latin-1")
         path = (connection.scope.get("raw_path") or connection.scope["path"].encode()).decode("latin-1")
-        return f"{self._access.public_url(connection, scheme)}{path}{query}"
+        return f"{self._access.public_url(connection, scheme)}{path}{'?' * bool(query)}{query}"
 
 
 def _headers(connection: HTTPConnection) -> dict[str, str]:
