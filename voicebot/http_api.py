@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicebot.api_keys import is_local
 from voicebot.calls import CallRecord, Unavailable
-from voicebot.errors import ProtocolError
+from voicebot.errors import ConfigError, ProtocolError
 from voicebot.service import VoiceServer
 from voicebot.transports.webrtc import WebRtcTransport
 
@@ -38,6 +38,7 @@ def add_routes(app: FastAPI, server: VoiceServer) -> None:
     app.include_router(_private(server))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ProtocolError, _bad_request)
+    app.add_exception_handler(ConfigError, _not_set_up)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_middleware(PageHeaders)
     for web in (_PACKAGE / "web", _PACKAGE.parent / "web"):
@@ -139,6 +140,11 @@ async def _http_error(_request: Request, error: Exception) -> JSONResponse:
 
 async def _bad_request(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _not_set_up(_request: Request, error: Exception) -> JSONResponse:
+    """Something that only this request needs is missing here."""
+    return JSONResponse({"error": str(error)}, 503)
 
 
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:

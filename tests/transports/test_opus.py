@@ -121,3 +121,7 @@ def test_a_damaged_packet_is_the_peers_fault_and_the_next_ones_are_heard(packets
 def test_the_packet_of_a_sender_that_falls_silent_is_told_from_one_of_silence() -> None:
     assert says_silence(b"\x48")
     assert not says_silence(OpusEncoder(RATE_HZ, BIT_RATE).encode(silence(FRAME_SAMPLES)))
+
+
+def test_the_library_tells_its_version_for_the_doctor() -> None:
+    assert opus.version().startswith("libopus 1.")

@@ -40,6 +40,7 @@ from voicebot.frontier import Frontier
 from voicebot.machine import nvidia_gpus, this_machine, total_memory_mb
 from voicebot.profiles import Resolved, resolve_profile
 from voicebot.server import bind
+from voicebot.transports import opus
 
 SENTENCE = "what time is it"
 SPOKEN_TURN: tuple[Kind, ...] = ("vad", "stt", "llm", "tts")
@@ -84,7 +85,7 @@ class Report:
 
 def examine(config: Config) -> Report:
     """Look at everything; never raises for what it finds. Blocks for as long as the engines take to load."""
-    report = Report(checks=[_python(), _packages(), _compiler(), _machine(), _gpu(config), _port(config)])
+    report = Report(checks=[_python(), _packages(), _opus(), _compiler(), _machine(), _gpu(config), _port(config)])
     try:
         resolved = resolve_profile(config)
     except ConfigError as error:
@@ -125,6 +126,13 @@ def _packages() -> Check:
     if missing:
         return Check("packages", "failed", f"missing: {', '.join(missing)}", "run make setup")
     return Check("packages", "ok", ", ".join(found))
+
+
+def _opus() -> Check:
+    try:
+        return Check("browser calls", "ok", opus.version())
+    except ConfigError as error:
+        return Check("browser calls", "warning", str(error), "telephones can call without it")
 
 
 def _compiler() -> Check:

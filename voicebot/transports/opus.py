@@ -39,6 +39,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "opus_decoder_init": (_INT, [_POINTER, _INT, _INT]),
     "opus_decode": (_INT, [_POINTER, _BYTES, _INT, _POINTER, _INT, _INT]),
     "opus_strerror": (_BYTES, [_INT]),
+    "opus_get_version_string": (_BYTES, []),
 }
 _VOIP = 2048
 _SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS, _SET_SIGNAL = 4002, 4010, 4012, 4014, 4024
@@ -151,6 +152,11 @@ def library() -> ctypes.CDLL:
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments
     return lib
+
+
+def version() -> str:
+    """E.g. "libopus 1.6.1". Raises: ConfigError, as `library`."""
+    return str(library().opus_get_version_string().decode())
 
 
 def _find() -> str | None:

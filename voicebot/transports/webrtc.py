@@ -72,7 +72,7 @@ class WebRtcTransport:
     async def answer(cls, offer_sdp: str, ice_servers: Sequence[RTCIceServer] = ()) -> WebRtcTransport:
         """Answer an offer; the answer is in `answer_sdp`. Every transport made must be `run` or `shut`.
 
-        Raises: ProtocolError for an offer that is malformed or that we cannot take.
+        Raises: ProtocolError for an offer that is malformed or that we cannot take, ConfigError without libopus.
         """
         offer = check_offer(offer_sdp)
         transport = cls(RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers))))
