@@ -88,6 +88,24 @@ def _starts(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
     return list(sizes[node.input[1]]) == [SMALL.decoder_width, SMALL.width, 7]
 
 
+def test_a_network_with_branches_that_take_from_around_them_is_cut_all_the_same(voice: Path, tmp_path: Path) -> None:
+    """As PyTorch exports a squeeze of unknown shape; the scale that only the branch reads must come along."""
+    model = onnx.load(str(voice))
+    taken = next(node for node in model.graph.node if "scales" in node.input)
+    taken.input[list(taken.input).index("scales")] = "chosen"
+    same = helper.make_node("Identity", ["doubled"], ["inside"])
+    branch = helper.make_graph([same], "branch", [], [helper.make_tensor_value_info("inside", TensorProto.FLOAT, [3])])
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    model.graph.node.insert(0, helper.make_node("Add", ["scales", "scales"], ["doubled"]))
+    choice = helper.make_node("If", ["yes"], ["chosen"], then_branch=branch, else_branch=branch)
+    model.graph.node.insert(1, choice)
+    onnx.save(model, str(tmp_path / "branch.onnx"))
+    graph = PiperGraph(tmp_path / "branch.onnx", use_cuda=False)
+    assert graph.in_pieces
+    heard = np.concatenate(list(graph.speak(said(60), NEVER)))
+    assert np.abs(heard - whole(tmp_path / "branch.onnx", said(60))).max() < 1e-5
+
+
 def test_a_decoder_that_looks_too_far_is_found_out_and_used_whole(tmp_path: Path) -> None:
     far = PiperShape(**{**_fields(SMALL), "resblocks": ((3, (1, 2)), (5, (2, 6)), (7, (3, 60)))})
     path = write_piper(far, tmp_path / "far.onnx")

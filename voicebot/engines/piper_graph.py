@@ -42,11 +42,13 @@ class PiperGraph:
     def __init__(self, path: Path, use_cuda: bool) -> None:
         """Raises: whatever onnxruntime raises for a file that it cannot load."""
         self._path = path
-        parts = _cut(path)
         self._options = _session_options()
         self._providers = ["CUDAExecutionProvider" if use_cuda else "CPUExecutionProvider"]
-        self._decoder = self._open(parts[1]) if parts else None
-        self._encoder = self._open(parts[0] if parts else str(path))
+        self._decoder: onnxruntime.InferenceSession | None = None
+        if (parts := _cut(path)) is not None:
+            self._encoder, self._decoder = self._open(parts[0]), self._open(parts[1])
+        else:
+            self._encoder = self._open(str(path))
 
     @property
     def in_pieces(self) -> bool:
@@ -58,11 +60,14 @@ class PiperGraph:
         if self._decoder is None:
             return
         frames = self._encoder.run(None, self._for(self._encoder, inputs))[0]
-        whole = self._decode(frames, inputs)
-        pieces = np.concatenate(list(self._pieces(frames, inputs)))
-        if len(whole) != len(pieces) or np.abs(whole - pieces).max() > SAME:
-            log.warning("this Piper voice cannot be spoken in pieces: its decoder looks further than %d frames", MARGIN)
-            self._decoder, self._encoder = None, self._open(str(self._path))
+        if frames.ndim == 3 and self._same(frames, inputs):
+            return
+        log.warning("%s cannot be spoken in pieces: its decoder looks further than %d frames", self._path.name, MARGIN)
+        self._decoder, self._encoder = None, self._open(str(self._path))
+
+    def _same(self, frames: Floats, inputs: dict[str, Any]) -> bool:
+        whole, pieces = self._decode(frames, inputs), np.concatenate(list(self._pieces(frames, inputs)))
+        return len(whole) == len(pieces) and float(np.abs(whole - pieces).max()) <= SAME
 
     def speak(self, inputs: dict[str, Any], cancel: Cancel) -> Iterator[Floats]:
         """float32[n] pieces in -1..1. `inputs`: the voice's own ("input", "input_lengths", "scales", "sid")."""
@@ -115,7 +120,6 @@ def _cut(path: Path) -> tuple[bytes, bytes] | None:
     """The encoder's and the decoder's model; None where there is no package onnx, or no decoder as we know it."""
     try:
         import onnx
-        from onnx.utils import Extractor
     except ImportError:
         log.info("without the package onnx Piper speaks whole clauses; install voicebot[piper]")
         return None
@@ -124,13 +128,42 @@ def _cut(path: Path) -> tuple[bytes, bytes] | None:
     if border is None:
         log.info("%s has no HiFi-GAN decoder that is known here; it speaks whole clauses", path.name)
         return None
-    model.graph.value_info.append(onnx.helper.make_tensor_value_info(border, onnx.TensorProto.FLOAT, None))
-    names = [one.name for one in model.graph.input]
-    extract = Extractor(model).extract_model
-    outputs = [model.graph.output[0].name]
-    encoder = extract(names, [border])
-    decoder = extract([border, *(name for name in names if name == "sid")], outputs)
-    return encoder.SerializeToString(), decoder.SerializeToString()
+    frames = onnx.helper.make_tensor_value_info(border, onnx.TensorProto.FLOAT, None)
+    given = list(model.graph.input)
+    return _part(model, given, frames), _part(model, [frames, *given], model.graph.output[0])
+
+
+def _part(model: Any, inputs: list[Any], output: Any) -> bytes:
+    """The model that makes `output` from `inputs`; those that it does not need are left out.
+
+    onnx's own extractor was rejected: it overlooks what the branches of an `If` take from around it.
+    """
+    from onnx import helper
+
+    nodes = model.graph.node
+    made_by = {name: number for number, node in enumerate(nodes) for name in node.output}
+    given, wanted, kept = {one.name for one in inputs}, [output.name], set[int]()
+    while wanted:
+        name = wanted.pop()
+        if name not in given and (number := made_by.get(name)) is not None and number not in kept:
+            kept.add(number)
+            wanted += _reads(nodes[number])
+    read = {name for number in kept for name in _reads(nodes[number])}
+    weights = [one for one in model.graph.initializer if one.name in read]
+    inputs = [one for one in inputs if one.name in read and one.name not in {weight.name for weight in weights}]
+    graph = helper.make_graph([nodes[number] for number in sorted(kept)], "part", inputs, [output], weights)
+    versions = {"opset_imports": model.opset_import, "ir_version": model.ir_version}
+    part: bytes = helper.make_model(graph, functions=model.functions, **versions).SerializeToString()
+    return part
+
+
+def _reads(node: Any) -> list[str]:
+    """What a node takes, its branches included."""
+    names = list(node.input)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            names += [name for inner in graph.node for name in _reads(inner)]
+    return names
 
 
 def _border(graph: Any) -> str | None:
