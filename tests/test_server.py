@@ -172,6 +172,8 @@ def test_a_call_over_twilio_is_answered_and_accounted_for(client: TestClient) ->
     metrics = client.get("/metrics").text
     assert 'voicebot_calls_total{reason="ended",transport="twilio"} 1.0' in metrics
     assert 'voicebot_v2v_seconds_count{transport="twilio"} 1.0' in metrics
+    (looks,) = (line for line in metrics.splitlines() if line.startswith("voicebot_loop_lag_seconds_count"))
+    assert float(looks.split()[1]) > 0
 
 
 @pytest.mark.parametrize(
