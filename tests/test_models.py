@@ -44,7 +44,7 @@ def hub(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def test_the_manifest_names_models_of_every_kind_and_their_engines() -> None:
     manifest = load_manifest()
-    assert {model.kind for model in manifest.values()} == {"stt", "llm", "tts", "turn"}
+    assert {model.kind for model in manifest.values()} == {"stt", "llm", "tts", "turn", "router"}
     assert manifest["base.en"].url(Path("/m")) == "whisper:///m/whisper/base.en"
     assert manifest["qwen3-0.6b"].url(Path("/m")) == "llama:///m/llm/qwen3-0.6b/Qwen3-0.6B-Q8_0.gguf"
 
@@ -54,7 +54,7 @@ def test_every_model_of_the_manifest_says_all_that_an_operator_must_know() -> No
     asked_for = {
         *("tiny.en", "base.en", "small.en", "small", "distil-large-v3", "large-v3-turbo"),
         *("qwen3-0.6b", "qwen3-1.7b", "llama-3.2-1b", "smollm2-360m", "smollm2-1.7b"),
-        *("en_US-lessac-medium", "smart-turn-v3", "moonshine-small-streaming"),
+        *("en_US-lessac-medium", "smart-turn-v3", "moonshine-small-streaming", "all-MiniLM-L6-v2"),
     }
     assert asked_for <= set(manifest)
     for model in manifest.values():

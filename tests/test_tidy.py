@@ -42,6 +42,7 @@ OWN_LIBRARIES = {
     "espeak": {"espeakng_loader"},
     "moonshine": {"moonshine_voice"},
     "turn_smart": {"onnxruntime"},
+    "sentences": {"onnxruntime"},
 }
 ENGINE_LIBRARIES = set().union(*OWN_LIBRARIES.values())
 PURE_BRAIN = {"router", "policy", "confidence", "rollout", "privacy", "prompts", "tools"}

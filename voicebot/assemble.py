@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -28,6 +29,7 @@ from voicebot.core.labels import label_named
 from voicebot.documents import Documents
 from voicebot.engines.base import LlmEngine
 from voicebot.engines.registry import create
+from voicebot.engines.sentences import open_sentences
 from voicebot.errors import ConfigError
 from voicebot.frontier import Frontier, midnight
 from voicebot.lane import Lane
@@ -107,7 +109,8 @@ class Brainwork:
 
     def _load_router(self) -> None:
         if url := self.config.router.url:
-            self.router = load_router(url, shipped_model(ROUTER))
+            sentences = partial(open_sentences, models_dir=self.resolved.models_dir)
+            self.router = load_router(url, shipped_model(ROUTER), sentences)
 
     def _open_books(self) -> tuple[Price | None, float]:
         """Returns the expert's price and what has been spent today, US dollars."""

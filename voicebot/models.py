@@ -43,7 +43,7 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
-    kind: Literal["stt", "llm", "tts", "turn"]
+    kind: Literal["stt", "llm", "tts", "turn", "router"]
     engine: str
     repo: str
     revision: str

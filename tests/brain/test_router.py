@@ -84,7 +84,7 @@ def test_a_folder_that_is_no_router_is_named_with_the_command_that_makes_one(tmp
         load_router(f"router://{tmp_path}/none", SHIPPED)
 
 
-@pytest.mark.parametrize("url", ["llama://x", "router:", "/models/router"])
+@pytest.mark.parametrize("url", ["llama://x", "router:", "/models/router", "router://x?size=3"])
 def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="it must be router://"):
         load_router(url, SHIPPED)

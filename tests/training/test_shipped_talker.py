@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from voicebot.engines.base import Message
-from voicebot.evals.talker import Model, act_of, messages_of, same_call
+from voicebot.evals.talker import Model, act_of, confidence, generated, messages_of, same_call
 from voicebot.training.chat import Turn
 
 PATH = Path(__file__).parents[2] / "models" / "talker" / "talker.gguf"
@@ -69,3 +70,19 @@ def test_key_phrases_get_the_right_words(model: Model, said: str, act: str) -> N
 def test_an_answer_to_a_question_back_becomes_the_call(model: Model) -> None:
     turns = [Turn("set a timer", "For how long?"), Turn("ten minutes", "")]
     assert same_call(model.answer(messages_of(turns)), "set_timer", {"duration": "ten minutes"})
+
+
+def test_the_record_is_of_this_file_and_reaches_what_was_aimed_at() -> None:
+    record = json.loads(PATH.with_name("eval.json").read_text("utf-8"))
+    assert record["bytes"] == PATH.stat().st_size < 20_000_000
+    assert record["generated"]["share"] >= 0.95
+    assert record["clinc_tools"]["share"] >= 0.92
+    assert record["clinc_replies"]["share"] >= 0.90
+    assert record["confidence"]["auroc_of_mean"] >= 0.85
+
+
+def test_held_out_phrasings_get_the_right_tool_and_arguments(model: Model) -> None:
+    """A tenth of what the record was made from."""
+    tools, replies = generated(model, 60, seed=7, clean=False)
+    assert sum(tools.right.values()) >= 54, tools.failures
+    assert confidence([tools, replies])["auroc_of_mean"] > 0.7

@@ -10,15 +10,16 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 
 from voicebot.brain.router_encoder import Encoder, Floats
-from voicebot.brain.router_features import Features
+from voicebot.brain.router_features import Features, SentenceVectors
 from voicebot.errors import ConfigError
 
 OOS = "oos"
@@ -89,15 +90,19 @@ class Router:
         self.head = head
 
     @classmethod
-    def load(cls, folder: Path) -> Router:
-        """Raises: ConfigError that names the folder and what is wrong with it."""
+    def load(cls, folder: Path, sentences: SentenceVectors | None = None) -> Router:
+        """`sentences`: the sentence model that it was trained on, if it was trained on one.
+
+        Raises: ConfigError that names the folder and what is wrong with it.
+        """
         try:
             about = json.loads((folder / META).read_text("utf-8"))
             with np.load(folder / HEAD) as saved:
                 parts = {name: saved[name].astype(np.float32) for name in saved.files}
             if about["version"] != VERSION:
                 raise ConfigError(f"{folder} was trained by another version ({about['version']}); train it again")
-            encoder = Encoder.load(folder / ENCODER) if about["encoder"] else None
+            encoder = Encoder.load(folder / ENCODER) if about["encoder"] else sentences
+            check_sentences(folder, about.get("sentences"), sentences)
             features = Features(parts.pop("idf"), encoder)
             head = Head(**parts, temperature=about["temperature"], threshold=about["threshold"])
             return cls(about["tasks"], features, head)
@@ -130,9 +135,27 @@ class Router:
         return Route(task, float(hard), oos, scores[task], scores)
 
 
-def load_router(url: str, shipped: Path) -> Router:
-    """`router://` is the shipped one, `router:///path/to/DIR` the operator's. Raises: ConfigError."""
-    scheme, mark, target = url.partition("://")
-    if scheme != "router" or not mark:
-        raise ConfigError(f"engines.router is {url!r}; it must be router:// or router:///path/to/DIR")
-    return Router.load(Path(target) if target else shipped)
+def check_sentences(folder: Path, trained_on: dict[str, Any] | None, given: SentenceVectors | None) -> None:
+    """Raises: ConfigError where the sentence model is not the one that the router was trained on."""
+    if trained_on is None and given is not None:
+        raise ConfigError(f"{folder} was trained without a sentence model; leave embed out")
+    if trained_on is not None and (given is None or given.size != trained_on["size"]):
+        other = f"one with {given.size}" if given is not None else "none"
+        raise ConfigError(
+            f"{folder} was trained on {trained_on['name']}, whose vectors have {trained_on['size']} numbers, and was "
+            f"given {other}; add ?embed= with that model's folder or name"
+        )
+
+
+def load_router(url: str, shipped: Path, open_sentences: Callable[[str], SentenceVectors] | None = None) -> Router:
+    """`router://` is the shipped one, `router:///path/to/DIR` the operator's, `router:///path/to/DIR?embed=MODEL` one
+    that was trained on a sentence model, which `open_sentences` opens. Raises: ConfigError, EngineUnavailable."""
+    scheme, mark, rest = url.partition("://")
+    target, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if scheme != "router" or not mark or (query and set(options) != {"embed"}):
+        raise ConfigError(
+            f"router.url is {url!r}; it must be router://, router:///path/to/DIR or router:///path/to/DIR?embed=MODEL"
+        )
+    sentences = open_sentences(options["embed"]) if options and open_sentences else None
+    return Router.load(Path(target) if target else shipped, sentences)

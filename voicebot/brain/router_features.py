@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voicebot.brain.router_encoder import MAX_PIECES, Encoder, Floats, words_of
+from voicebot.brain.router_encoder import MAX_PIECES, Floats, words_of
 
 PLACES = 3072
 SLOTS = 1 << 17
@@ -22,6 +23,23 @@ SENTENCE_WEIGHT = 2.0
 """Length of the sentence's vector in a row; each kind of n-gram has length 1 and LETTER_WEIGHT."""
 LETTER_WEIGHT = 0.6
 _LETTERS = (3, 4, 5)
+
+
+class SentenceVectors(Protocol):
+    """What turns a sentence into one vector: the router's own encoder, or a sentence model's driver."""
+
+    @property
+    def size(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def encode(self, text: str) -> Floats:
+        """float32[size] of length 1."""
+        ...
+
+    def encode_all(self, texts: Sequence[str]) -> Floats:
+        """float32[len(texts), size]."""
+        ...
 
 
 def word_grams(words: Sequence[str]) -> Iterator[str]:
@@ -53,14 +71,14 @@ class Features:
     """Turns texts into rows. `idf` float32[SLOTS]; `encoder` None leaves the sentence's part out."""
 
     idf: Floats
-    encoder: Encoder | None
+    encoder: SentenceVectors | None
 
     @property
     def size(self) -> int:
         return PLACES + (self.encoder.size if self.encoder else 0)
 
     @classmethod
-    def fitted(cls, texts: Sequence[str], encoder: Encoder | None) -> Features:
+    def fitted(cls, texts: Sequence[str], encoder: SentenceVectors | None) -> Features:
         """Document frequencies from the training texts."""
         seen = np.zeros(SLOTS, np.float32)
         for text in texts:

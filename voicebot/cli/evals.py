@@ -10,6 +10,7 @@ import typer
 
 from voicebot.cli.calibrate import calibrate
 from voicebot.errors import ConfigError, VoicebotError
+from voicebot.profiles import models_dir
 
 app = typer.Typer(help="Measure a model on labelled data.", no_args_is_help=True)
 FAILED, BAD_INPUT = 1, 2
@@ -29,18 +30,21 @@ def router(
     learned: Annotated[
         list[Path] | None, typer.Option("--train", help="Its training lines: adds the nearest-neighbour baseline.")
     ] = None,
+    embed: Annotated[str, typer.Option(help="The sentence model that it was trained on.")] = "",
     curve: Annotated[Path | None, typer.Option(help="Write the risk-coverage curve to this SVG.")] = None,
 ) -> None:
     """How often a router is right, overall and per task, and how well it knows."""
     from voicebot.brain.router import Router
     from voicebot.cli.train import shipped_router
+    from voicebot.engines.sentences import open_sentences
     from voicebot.evals.router import disturbed, evaluate, write_curve
     from voicebot.training.router import read_examples
 
     try:
         examples = read_examples(files)
         shown = disturbed(examples) if noisy else examples
-        report = evaluate(Router.load(model or shipped_router()), shown, read_examples(learned or []))
+        sentences = open_sentences(embed, models_dir()) if embed else None
+        report = evaluate(Router.load(model or shipped_router(), sentences), shown, read_examples(learned or []))
         if curve:
             write_curve(report["risk_coverage"], curve)
     except OSError as error:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicebot.brain.router import ENCODER, HEAD, META, OOS, VERSION, Head, Router, sigmoid, signs_of, softmax
-from voicebot.brain.router_encoder import Encoder, Floats
-from voicebot.brain.router_features import Features
+from voicebot.brain.router_encoder import Floats
+from voicebot.brain.router_features import Features, SentenceVectors
 from voicebot.errors import ConfigError
 
 BATCH, EPOCHS, RATE, DECAY = 512, 10, 0.03, 1e-4
@@ -77,7 +77,9 @@ def _example(line: str, place: str) -> Example:
     return Example(str(text), str(task), hard)
 
 
-def fit(examples: Sequence[Example], encoder: Encoder | None, report: Callable[[str], None] = lambda _: None) -> Router:
+def fit(
+    examples: Sequence[Example], encoder: SentenceVectors | None, report: Callable[[str], None] = lambda _: None
+) -> Router:
     """A router from examples of at least two tasks ("oos" not counted). Raises: ConfigError."""
     tasks = sorted({example.task for example in examples} - {OOS})
     counts = {task: sum(example.task == task for example in examples) for task in tasks}
@@ -101,8 +103,8 @@ def fit(examples: Sequence[Example], encoder: Encoder | None, report: Callable[[
     return Router(tasks, features, Head(weights, bias, centres, oos, hard, temperature, threshold))
 
 
-def save(router: Router, folder: Path, encoder_file: Path | None) -> None:
-    """Write a folder that `Router.load` reads and that needs nothing else."""
+def save(router: Router, folder: Path, encoder_file: Path | None, sentences: str = "") -> None:
+    """Write a folder that `Router.load` reads; it needs nothing else but the model named by `sentences`, if any."""
     folder.mkdir(parents=True, exist_ok=True)
     head = router.head
     arrays = {name: getattr(head, name) for name in ("weights", "bias", "centres", "oos", "hard")}
@@ -110,6 +112,8 @@ def save(router: Router, folder: Path, encoder_file: Path | None) -> None:
     np.savez_compressed(folder / HEAD, **halves, oos=head.oos, idf=router.features.idf.astype(np.float16))
     about = {"version": VERSION, "tasks": router.tasks, "temperature": head.temperature, "threshold": head.threshold,
              "encoder": encoder_file is not None}  # fmt: skip
+    if sentences and router.features.encoder is not None:
+        about["sentences"] = {"name": sentences, "size": router.features.encoder.size}
     (folder / META).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     if encoder_file is not None and encoder_file.resolve() != (folder / ENCODER).resolve():
         shutil.copyfile(encoder_file, folder / ENCODER)
