@@ -134,7 +134,13 @@ def test_a_request_that_cannot_be_done_is_refused_by_name(
 
 def test_no_json_and_too_much_of_it_are_refused(client: TestClient) -> None:
     assert error_of(client.post(CHAT, content="{"), 400)["code"] == "invalid_json"
-    assert client.post(CHAT, content=b" " * 1_100_000).status_code == 413
+    assert error_of(client.post(CHAT, content="[" * 5_000 + "]" * 5_000), 400)["code"] == "invalid_json"
+    assert error_of(client.post(CHAT, content=b" " * 1_100_000), 413)["code"] == "too_long"
+
+
+def test_half_a_character_is_no_reason_to_fail(client: TestClient) -> None:
+    body = '{"messages": [{"role": "user", "content": "hello \\ud800"}]}'
+    assert client.post(CHAT, content=body).json()["choices"][0]["message"]["content"] == "Hello to you."
 
 
 def test_strangers_need_a_key(tmp_path: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from voicebot.api_keys import Unauthorized
 from voicebot.errors import VoicebotError
+from voicebot.http_api import read_body
+from voicebot.transports.realtime.reading import read_object
+from voicebot.transports.realtime.refusals import Refused
 
 
 class ApiError(VoicebotError):
@@ -17,6 +23,17 @@ class ApiError(VoicebotError):
         self.status = status
         self.code = code
         self.param = param
+
+
+async def read_json(request: Request, limit: int) -> dict[str, Any]:
+    """The JSON object that a request's body is; {} for none. Raises: ApiError."""
+    try:
+        body = await read_body(request, limit)
+        return read_object(body) if body else {}
+    except HTTPException as error:
+        raise ApiError(error.detail, error.status_code, "too_long") from None
+    except Refused as error:
+        raise ApiError(str(error), 400, error.code, error.param) from None
 
 
 def error_body(message: str, status: int, code: str = "", param: str = "") -> dict[str, dict[str, str | None]]:

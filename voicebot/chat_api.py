@@ -18,7 +18,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from voicebot.api_errors import ApiError, error_body
+from voicebot.api_errors import ApiError, error_body, read_json
 from voicebot.api_keys import Keys
 from voicebot.brain.agenda import Agenda
 from voicebot.brain.composition import Writer
@@ -30,7 +30,6 @@ from voicebot.core.events import PublishTurn
 from voicebot.core.history import Line
 from voicebot.core.wishes import Wishes
 from voicebot.frontier import call_label
-from voicebot.http_api import read_body
 from voicebot.service import VoiceServer
 
 log = logging.getLogger(__name__)
@@ -179,7 +178,7 @@ def chat_routes(server: VoiceServer, keys: Keys) -> APIRouter:
     async def completions(request: Request) -> Response:
         """Answer a conversation, in one piece or as server-sent events."""
         keys.check(request)
-        asked = read_request(await read_body(request, BODY_LIMIT))
+        asked = read_request(await read_json(request, BODY_LIMIT))
         lines, instructions = read_talk(asked)
         _find_model(server, asked.model)
         chat = Chat(server, asked, lines, read_wishes(asked, instructions))

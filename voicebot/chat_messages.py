@@ -84,15 +84,13 @@ class _Message(BaseModel):
         return self.content or ""
 
 
-def read_request(body: bytes) -> ChatRequest:
+def read_request(body: dict[str, Any]) -> ChatRequest:
     """Raises: ApiError."""
     try:
-        request = ChatRequest.model_validate(json.loads(body))
+        request = ChatRequest.model_validate(body)
     except ValidationError as error:
         fault = refused(error, "")
         raise ApiError(str(fault), 400, fault.code, fault.param) from None
-    except (ValueError, RecursionError):
-        raise ApiError("the body is not JSON", 400, "invalid_json") from None
     unknown = sorted(name for name in request.model_extra or {} if name not in IGNORED)
     if unknown:
         raise ApiError(f"unknown parameter: '{unknown[0]}'", 400, "unknown_parameter", unknown[0])

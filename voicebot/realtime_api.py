@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from email.parser import BytesParser
@@ -12,7 +11,7 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from voicebot.api_errors import ApiError
+from voicebot.api_errors import ApiError, read_json
 from voicebot.api_keys import Keys, Unauthorized
 from voicebot.calls import Unavailable
 from voicebot.errors import ProtocolError
@@ -20,6 +19,7 @@ from voicebot.http_api import read_body
 from voicebot.realtime_session import RealtimeSession
 from voicebot.service import VoiceServer, turn_settings
 from voicebot.transports.realtime.protocol import RealtimeProtocol
+from voicebot.transports.realtime.reading import read_object
 from voicebot.transports.realtime.refusals import Refused, refused
 from voicebot.transports.realtime.session_object import About, shown
 from voicebot.transports.realtime.settings import SessionSettings, first_settings, updated
@@ -30,6 +30,28 @@ TRY_AGAIN_LATER = 1013
 """Source: IANA's registry of WebSocket close codes."""
 PATH = "/v1/realtime"
 BODY_LIMIT = 256 * 1024
+SECRET = {
+    "requestBody": {
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "expires_after": {
+                            "type": "object",
+                            "properties": {
+                                "anchor": {"const": "created_at"},
+                                "seconds": {"type": "integer", "minimum": 10, "maximum": 7200, "default": 600},
+                            },
+                        },
+                        "session": {"type": "object", "description": "As in session.update; see docs/realtime.md."},
+                    },
+                }
+            }
+        }
+    }
+}
+"""For /docs, which knows no `$defs`."""
 OFFER = {"requestBody": {"content": {"application/sdp": {"schema": {"type": "string"}}}}}
 MODEL = "voicebot"
 
@@ -92,7 +114,7 @@ def realtime_routes(server: VoiceServer, keys: Keys) -> APIRouter:
         place = {"Location": f"{PATH}/calls/{call_id}"}
         return Response(answer_sdp, 201, place, media_type="application/sdp")
 
-    @router.post(f"{PATH}/client_secrets")
+    @router.post(f"{PATH}/client_secrets", openapi_extra=SECRET)
     async def client_secrets(request: Request) -> JSONResponse:
         """Make an ephemeral key for a browser, with the settings of its session."""
         keys.check(request)
@@ -142,21 +164,18 @@ def _offered(content_type: str, body: bytes) -> tuple[str, dict[str, Any]]:
     if "sdp" not in fields:
         raise ApiError("the form has no field 'sdp'", 400, "missing_required_parameter", "sdp")
     try:
-        session = json.loads(fields.get("session") or "{}")
-    except (ValueError, RecursionError):
-        raise ApiError("the field 'session' is not JSON", 400, "invalid_json", "session") from None
-    return fields["sdp"], session
+        return fields["sdp"], read_object(fields.get("session") or "{}")
+    except Refused as error:
+        raise ApiError(f"the field 'session': {error}", 400, error.code, "session") from None
 
 
 async def _asked(request: Request) -> SecretRequest:
     """Raises: ApiError."""
     try:
-        return SecretRequest.model_validate(json.loads(await read_body(request, BODY_LIMIT) or b"{}"))
+        return SecretRequest.model_validate(await read_json(request, BODY_LIMIT))
     except ValidationError as error:
         fault = refused(error, "")
         raise ApiError(str(fault), 400, fault.code, fault.param) from None
-    except (ValueError, RecursionError):
-        raise ApiError("the body is not JSON", 400, "invalid_json") from None
 
 
 def about(server: VoiceServer) -> About:

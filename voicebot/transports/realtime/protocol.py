@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,7 @@ from voicebot.transports.realtime.acts import Act, Compose, Hear, Tell, Wish
 from voicebot.transports.realtime.items import Item, Items, arguments_of, lines_of, read_item, value_of
 from voicebot.transports.realtime.narrator import SAMPLES_PER_MS, Narrator, Utterance
 from voicebot.transports.realtime.outlet import Outlet
+from voicebot.transports.realtime.reading import read_object
 from voicebot.transports.realtime.refusals import Refused
 from voicebot.transports.realtime.session_object import About, shown
 from voicebot.transports.realtime.settings import (
@@ -36,8 +36,6 @@ from voicebot.transports.realtime.settings import (
 
 MESSAGE_LIMIT = 1024 * 1024
 """Characters of one message: 16 s of sound."""
-DEPTH_LIMIT = 64
-"""Objects and lists within each other in one message."""
 SHORTEST_COMMIT_MS = 100
 """Source: OpenAI's input_audio_buffer_commit_empty error."""
 WRITINGS_LIMIT = 4
@@ -342,20 +340,10 @@ def _read(message: str | bytes) -> dict[str, Any]:
         raise Refused("binary messages are not understood; send JSON text", "invalid_event")
     if len(message) > MESSAGE_LIMIT:
         raise Refused(f"a message of {len(message)} characters; the limit is {MESSAGE_LIMIT}", "invalid_event")
-    try:
-        event = json.loads(message)
-    except (ValueError, RecursionError):
-        raise Refused("the message is not JSON", "invalid_json") from None
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        raise Refused("the message is not an object with a 'type'", "missing_required_parameter", "type")
-    if _is_deeper(event, DEPTH_LIMIT):
-        raise Refused(f"the message is nested more than {DEPTH_LIMIT} deep", "invalid_event")
+    event = read_object(message)
+    if not isinstance(event.get("type"), str):
+        raise Refused("the message has no 'type'", "missing_required_parameter", "type")
     return event
-
-
-def _is_deeper(value: Any, than: int) -> bool:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return than == 0 or any(_is_deeper(part, than - 1) for part in parts)
 
 
 def _text(event: dict[str, Any], name: str) -> str:
