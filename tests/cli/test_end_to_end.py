@@ -12,7 +12,7 @@ import pytest
 from tests.cli.server import running_server
 from tests.cli.test_main import voicebot
 from tests.leaks import no_leaked_tasks
-from voicebot.cli.caller import dial, fetch_call
+from voicebot.cli.caller import Caller, dial, fetch_call
 from voicebot.cli.caller_carrier import CarrierCaller
 from voicebot.cli.wav import read_speech
 
@@ -119,6 +119,34 @@ def test_the_embedded_recogniser_hears_a_telephone_caller_word_for_word(tmp_path
         "set a timer for ten minutes",
         "what is seven times eight",
     ]
+
+
+def test_a_hum_into_an_answer_pauses_it_only_and_stop_ends_it(tmp_path: Path, speech: Path) -> None:
+    engines = (
+        "engines.vad=silero://",
+        "engines.tts=espeak://en-us",
+        "engines.stt=pocketsphinx://?decoders=1&telephone=0",
+    )
+    question, hum, stop = (read_speech(speech / f"{name}.wav").pcm for name in ("what_time_is_it", "mm_hm", "stop"))
+
+    def states(caller: Caller) -> list[str]:
+        return [event["state"] for _, event in caller.events if event["type"] == "state"]
+
+    async def interrupt(url: str) -> None:
+        async with dial(url) as caller:
+            said = await caller.say(question)
+            enough = 2 * PAST_REOPENING
+            await caller.until(lambda: len(caller.heard.pcm(said.stop_s)) > enough, 20, "no answer")
+            await caller.say(hum)
+            await caller.until(lambda: states(caller)[-2:] == ["paused", "speaking"], 10, "the answer did not go on")
+            await caller.say(stop)
+            await caller.until(lambda: states(caller)[-1] not in ("paused", "speaking"), 10, "the answer did not stop")
+            assert states(caller).count("paused") == 2
+            call = await fetch_call(url, caller.call_id)
+            assert (call["turns"][0]["heard"], call["turns"][0]["interrupted"]) == ("what time is it", True)
+
+    with running_server(tmp_path, *engines, f"engines.llm=scripted://?reply={LONG}&reply=All+right.") as url:
+        asyncio.run(interrupt(url))
 
 
 def test_a_call_without_an_answer_in_time_exits_1_and_names_the_wav(server: str, speech: Path) -> None:

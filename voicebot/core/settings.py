@@ -27,7 +27,7 @@ class TurnSettings:
     """Silence that ends a turn when P(end) = 0, or when nothing is known."""
     interrupt_ms: int = 700
     """Voiced time over the bot that is an interruption whatever the words: longer than any backchannel."""
-    overlap_confidence: float = 0.6
+    overlap_confidence: float = 0.5
     """A transcript of speech over the bot that the recogniser is less sure of counts as noise."""
     reopen_ms: int = 1000
     """A reply heard for less than this is taken back when the caller goes on: the turn is reopened."""

@@ -25,6 +25,18 @@ from voicebot.errors import EngineOverloaded, EngineUnavailable
 _PACKAGE = Path(__file__).resolve().parents[1]
 OWN_LM = Path("speech") / "en-us.lm.bin"
 """General English mixed with what callers say here; made by `voicebot/training/speech_lm.py`."""
+HUMS = """
+mhm(2) M HH M
+mhm(3) M M HH M
+mhm(4) HH M HH M
+mhm(5) AH N HH AH N
+mhm(6) EH M HH EH M
+mm(2) M M
+mm(3) AH M M
+uh(2) EH
+uh-huh(2) AH N HH AH N
+"""
+"""How listeners hum; the wheel's dictionary has "mhm" as "um hum" only."""
 FRAME_MS = 10
 FEED_SAMPLES = 8_000
 """`transcribe` looks at its cancellation token every half second of audio, about 0.1 s of work."""
@@ -81,14 +93,13 @@ class PocketSphinxStt:
         """Raises: EngineUnavailable."""
         self.close()
         settings, cmn = self._settings(), self._options.cmninit
-        self._wide = self._narrow = _Pool(settings, self._options.decoders, cmn)
-        if not self._options.telephone:
-            return
-        model = NarrowModel(Path(settings["hmm"]))
-        if model.needed:
-            with tempfile.TemporaryDirectory(prefix="voicebot-narrow-") as folder:  # read as a decoder is made
-                differing = model.write(Path(folder))
-                self._narrow = _Pool({**settings, **differing}, self._options.telephone, model.cmn(cmn))
+        with tempfile.TemporaryDirectory(prefix="voicebot-sphinx-") as temporary:  # read as a decoder is made
+            folder = Path(temporary)
+            if not self._options.dictionary:
+                settings["dict"] = str(_with_hums(Path(settings["dict"]), folder))
+            self._wide = self._narrow = _Pool(settings, self._options.decoders, cmn)
+            if self._options.telephone and (model := NarrowModel(Path(settings["hmm"]))).needed:
+                self._narrow = _Pool({**settings, **model.write(folder)}, self._options.telephone, model.cmn(cmn))
 
     def close(self) -> None:
         """Frees the idle decoders; one that is in use is freed when its stream gives it back."""
@@ -137,6 +148,13 @@ class PocketSphinxStt:
             "fwdflat": "yes" if options.fwdflat else "no",
             "cmn": "live",
         }
+
+
+def _with_hums(dictionary: Path, folder: Path) -> Path:
+    """A copy in `folder` that has HUMS too."""
+    copy = folder / dictionary.name
+    copy.write_bytes(dictionary.read_bytes().rstrip() + HUMS.encode())
+    return copy
 
 
 class _Pool:

@@ -28,7 +28,7 @@ import numpy as np
 from voicebot.core.audio import SPEECH_RATE_HZ, Pcm, mulaw_decode, mulaw_encode, resampler, silence
 from voicebot.core.text import normalize
 from voicebot.engines import registry
-from voicebot.engines.base import SttEngine
+from voicebot.engines.base import SttEngine, Transcript
 
 PHONE_RATE_HZ = 8_000
 CHUNK_SAMPLES = 1_600
@@ -62,14 +62,19 @@ def word_errors(expected: str, heard: str) -> int:
     return row[-1]
 
 
-def recognised(engine: SttEngine, pcm: Pcm, narrowband: bool) -> str:
-    """Its final words, streamed where the engine can."""
+def transcript_of(engine: SttEngine, pcm: Pcm, narrowband: bool) -> Transcript:
+    """What it hears, streamed where the engine can."""
     stream = engine.open_stream(narrowband)
     if stream is None:
-        return normalize(engine.transcribe(pcm, NEVER, narrowband).text)
+        return engine.transcribe(pcm, NEVER, narrowband)
     for start in range(0, len(pcm), CHUNK_SAMPLES):
         stream.feed(np.ascontiguousarray(pcm[start : start + CHUNK_SAMPLES]))
-    return normalize(stream.finish().text)
+    return stream.finish()
+
+
+def recognised(engine: SttEngine, pcm: Pcm, narrowband: bool) -> str:
+    """Its words in lower case, without punctuation."""
+    return normalize(transcript_of(engine, pcm, narrowband).text)
 
 
 def read_folder(folder: Path) -> list[Said]:

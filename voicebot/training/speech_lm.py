@@ -40,12 +40,20 @@ SHARE = 0.9
 one word error apart; on other text they did not differ."""
 GENERAL_BIGRAMS = 300_000
 SENTENCES = 60_000
+HUMS = ("mm hm", "mhm", "mm", "hmm", "uh huh")
+HUM_COUNT = 2000
 LISTENING = (
-    "mm hm", "mhm", "mm", "hmm", "uh huh", "okay", "yeah", "yes", "no", "right", "sure", "i see", "stop", "wait",
-    "hold on", "hello", "thanks",
+    "oh", "ah", "aha", "okay", "yeah", "yep", "right", "sure", "i see", "all right", "got it", "really", "great",
+    "cool", "yes",
 )  # fmt: skip
-"""Said while the bot speaks; heard rightly, they tell a listener from one who interrupts."""
-LISTENING_COUNT = 100
+DEMANDS = (
+    "no", "stop", "wait", "hold on", "hello", "thanks", "what", "quiet", "be quiet", "enough", "that's enough",
+    "never mind", "cancel", "cancel that", "shut up", "pause", "stop it", "stop talking", "please stop",
+    "wait a second", "no no", "forget it", "excuse me", "sorry",
+)  # fmt: skip
+OVERLAP_COUNT = 700
+"""What is said while the bot speaks is a third of all utterances here. Rarer, a hum was heard as the likelier words
+that it resembles, "and helen"; commoner, short demands were heard as hums."""
 START, END = "<s>", "</s>"
 FLOOR = 1e-9
 _NOT_A_WORD = re.compile(r"[^a-z' ]")
@@ -59,7 +67,8 @@ def sentences(count: int, seed: int, clinc_file: Path | None) -> Iterator[str]:
         group = rng.choices(list(ACT_WEIGHTS), list(ACT_WEIGHTS.values()))[0]
         section, pattern = pick(generator.groups[group], False, rng)
         yield noise.joined(expand(pattern, section.notes, Slots(rng, words=True)))
-    yield from LISTENING * LISTENING_COUNT
+    yield from HUMS * HUM_COUNT
+    yield from (LISTENING + DEMANDS) * OVERLAP_COUNT
     for said in clinc.load_annotations("train"):
         yield said.text
     if clinc_file is not None:
