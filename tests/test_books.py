@@ -102,8 +102,17 @@ def test_an_errand_is_one_row_that_fills_up() -> None:
     rows = kept.of(EscalationRow)
     assert len({row.id for row in rows}) == 1
     last = rows[-1]
-    assert (last.outcome, last.reason, last.why) == ("spoken", "delivered", "hard (0.90)")
+    assert (last.outcome, last.reason, last.why) == ("spoken", "delivered", "hard")
     assert last.asked_s <= last.acknowledged_s <= last.answered_s <= last.spoken_s
+
+
+def test_an_errand_after_a_rejected_answer_says_what_was_wrong_with_that() -> None:
+    keeper, kept = books()
+    keeper.decided(replace(DECISION, reason="talk: talker owns it"))
+    unsure = "unsure: mean log-probability -3.00 is below -1.00"
+    keeper.tried(Tried("c1", 2, "talker", Attempt("x", done=DONE), Label.OPEN, "rejected", unsure))
+    keeper.errand("c1", PublishErrand(4, 2, "why", "pending"))
+    assert kept.of(EscalationRow)[-1].why == "unsure"
 
 
 def test_a_call_is_written_at_both_ends() -> None:

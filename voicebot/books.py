@@ -42,6 +42,14 @@ class _Turn:
     """Words wait here until the turn's label stands; see `brain.privacy`."""
     answered_by: str | None = None
     cost_usd: float | None = 0.0
+    rejected: str = ""
+    """Why the last member's answer was not good enough."""
+
+    @property
+    def why_escalated(self) -> str | None:
+        """In a few words and without numbers, so that equal reasons add up: "hard", "unsure"."""
+        why = self.rejected or (self.decision.reason if self.decision else "")
+        return why.partition(":")[0].partition(" (")[0] or None
 
 
 @dataclass(slots=True)
@@ -116,14 +124,15 @@ class Books:
         known.cost_usd = None if cost is None or known.cost_usd is None else known.cost_usd + cost
         if tried.outcome == "ok" and tried.purpose == "live":
             known.answered_by = tried.member
+        elif tried.outcome == "rejected" and tried.purpose == "live":
+            known.rejected = tried.reason
         self.writer.write(replace(row, cost_usd=cost))
 
     def errand(self, call: str, errand: PublishErrand) -> None:
         now, key = time.time(), (call, errand.errand)
         row = self._escalations.get(key)
         if row is None:
-            decision = self._turn(call, errand.turn).decision
-            why = decision.reason.partition(":")[0] if decision else None
+            why = self._turn(call, errand.turn).why_escalated
             row = EscalationRow(call=call, turn=errand.turn, member="frontier", asked_s=now, why=why)
         match errand.state:
             case "ready":
