@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from voicebot.books import Books
+from voicebot.books import Books, prices_of
 from voicebot.brain.account import EXPERT, Account, Notebook
 from voicebot.brain.answer import BrainDeps, Router
 from voicebot.brain.egress import EgressRecord
@@ -23,7 +23,7 @@ from voicebot.brain.expert import Expert
 from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.policy import Limits
 from voicebot.brain.router import load_router
-from voicebot.config import Config, home_dir
+from voicebot.config import Config, ledger_places
 from voicebot.config_brain import MemberConfig
 from voicebot.core.labels import label_named
 from voicebot.documents import Documents
@@ -33,7 +33,7 @@ from voicebot.engines.sentences import open_sentences
 from voicebot.errors import ConfigError
 from voicebot.frontier import Frontier, midnight
 from voicebot.lane import Lane
-from voicebot.ledger.prices import Price, Prices
+from voicebot.ledger.prices import Price
 from voicebot.ledger.reader import reading
 from voicebot.ledger.rows import EgressRow
 from voicebot.ledger.writer import LedgerWriter, open_ledger
@@ -115,12 +115,8 @@ class Brainwork:
     def _open_books(self) -> tuple[Price | None, float]:
         """Returns the expert's price and what has been spent today, US dollars."""
         ledger = self.config.ledger
-        listed = {
-            name: Price(price.input_usd, price.output_usd, price.cached_usd) for name, price in ledger.prices.items()
-        }
-        prices = Prices(listed, ledger.local_usd_per_hour)
-        url = ledger.url or f"sqlite:///{home_dir() / 'ledger.db'}"
-        journal = ledger.journal_dir or home_dir() / "ledger-journal"
+        prices = prices_of(ledger)
+        url, journal = ledger_places(self.config)
         self.writer = open_ledger(url, journal, prices, keep_texts=ledger.keep_texts)
         if self.config.frontier.url:
             prices.warm()

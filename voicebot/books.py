@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from voicebot.brain.account import Decision, Tried
+from voicebot.config_brain import LedgerConfig
 from voicebot.core.events import PublishErrand, PublishTurn
 from voicebot.core.labels import Label
-from voicebot.ledger.prices import Prices
+from voicebot.ledger.prices import Price, Prices
 from voicebot.ledger.rows import AttemptRow, CallRow, EscalationRow, Row, TurnRow
 
 TURNS_KEPT = 4096
@@ -30,6 +31,12 @@ class Writer(Protocol):
     """As `ledger.writer.LedgerWriter`."""
 
     def write(self, row: Row) -> bool: ...
+
+
+def prices_of(ledger: LedgerConfig) -> Prices:
+    """The price lists, and over them what the settings say."""
+    listed = {name: Price(one.input_usd, one.output_usd, one.cached_usd) for name, one in ledger.prices.items()}
+    return Prices(listed, ledger.local_usd_per_hour)
 
 
 @dataclass(slots=True)

@@ -317,3 +317,10 @@ def home_dir(env: Mapping[str, str] | None = None) -> Path:
 def trace_dir(config: Config, env: Mapping[str, str] | None = None) -> Path:
     """Where traces are written."""
     return config.trace.dir or home_dir(env) / "traces"
+
+
+def ledger_places(config: Config, env: Mapping[str, str] | None = None) -> tuple[str, Path]:
+    """The ledger's URL, and the folder where rows wait on their way into it."""
+    ledger = config.ledger
+    url = ledger.url or f"sqlite:///{home_dir(env) / 'ledger.db'}"
+    return url, ledger.journal_dir or home_dir(env) / "ledger-journal"

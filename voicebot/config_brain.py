@@ -179,5 +179,5 @@ class LedgerConfig(Section):
     local_usd_per_hour: float = Field(default=0.0, ge=0)
     """What an hour of this machine's computing is to be counted as."""
     reference: str = "gpt-5"
-    """The frontier model that the bill compares with."""
+    """The frontier model that the bill compares with; by default one priced in the middle of the field."""
     reference_prompt_tokens: int = Field(default=0, ge=0)

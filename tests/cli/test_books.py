@@ -44,6 +44,32 @@ def test_calls_list_and_show_tell_the_call(books: Path) -> None:
     assert "attempts (2)" in voicebot("calls", "show", "c1").stdout
 
 
+def test_an_empty_ledger_is_shown_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEBOT_HOME", str(tmp_path))
+    open_ledger(f"sqlite:///{tmp_path}/ledger.db", tmp_path / "ledger-journal", Prices()).close()
+    assert json.loads(voicebot("calls", "list", "--json").stdout) == {"calls": []}
+    assert voicebot("calls", "export").stdout == ""
+    total = json.loads(voicebot("bill", "--json").stdout)["total"]
+    assert (total["turns"], total["ratio"], total["escalated_share"]) == (0, None, None)
+    for command in (("calls", "list"), ("bill",), ("bill", "--by", "day")):
+        assert voicebot(*command).exit_code == 0
+
+
+def test_the_settings_say_which_ledger_and_with_what_the_bill_compares(
+    books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICEBOT_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "voicebot.toml").write_text(
+        f'[ledger]\nurl = "sqlite:///{books}/ledger.db"\nreference = "ours"\nreference_prompt_tokens = 7\n'
+        "[ledger.prices.ours]\ninput_usd = 4\noutput_usd = 8\n"
+    )
+    assert [call["id"] for call in json.loads(voicebot("calls", "list", "--json").stdout)["calls"]] == ["c1"]
+    assert json.loads(voicebot("bill", "--json").stdout)["reference"] == {
+        "model": "ours", "input_usd_per_mtok": 4.0, "output_usd_per_mtok": 8.0, "prompt_tokens_added": 7,
+    }  # fmt: skip
+
+
 def test_show_of_an_unknown_call_is_bad_input(books: Path) -> None:
     result = voicebot("calls", "show", "nobody")
     assert (result.exit_code, result.stdout) == (2, "")

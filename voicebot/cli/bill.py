@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from voicebot.cli.books import JsonOption, LedgerOption, SinceOption, ledger, print_json, reported, since_s, usd
+from voicebot.config import load_config
 
 if TYPE_CHECKING:
     from voicebot.ledger.bill import Bill, Line
@@ -27,27 +28,28 @@ def bill(
     since: SinceOption = None,
     by: Annotated[By, typer.Option(help="Break it down by task, member of the fleet or day (UTC).")] = By.TASK,
     reference: Annotated[
-        str | None, typer.Option(help="The frontier model to compare with; its name as the price lists have it.")
+        str | None, typer.Option(help="The frontier model to compare with; ledger.reference by default.")
     ] = None,
     prompt_tokens: Annotated[
-        int, typer.Option(min=0, help="Tokens of the longer prompt that one model for everything would need.")
-    ] = 0,
+        int | None, typer.Option(min=0, help="Tokens of the longer prompt that one model for everything would need.")
+    ] = None,
     as_json: JsonOption = False,
     url: LedgerOption = None,
 ) -> None:
     """Show what was spent, and what it would have cost had a frontier model answered every turn."""
     with reported(), ledger(url) as books:
-        from voicebot.ledger.bill import REFERENCE, make_bill
-        from voicebot.ledger.prices import Prices
+        from voicebot.books import prices_of
+        from voicebot.ledger.bill import make_bill
 
-        start, model = since_s(since), reference or REFERENCE
+        given = load_config().ledger
+        start, model = since_s(since), reference or given.reference
         made = make_bill(
             books.turns(start),
             books.attempts(start),
             list(books.escalations(start)),
             reference=model,
-            price=Prices().reference(model),
-            prompt_tokens=prompt_tokens,
+            price=prices_of(given).reference(model),
+            prompt_tokens=given.reference_prompt_tokens if prompt_tokens is None else prompt_tokens,
             by=by.value,
         )
         print_json(made.document()) if as_json else _show(made, by, Console())

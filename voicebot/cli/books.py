@@ -8,12 +8,11 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voicebot.config import home_dir
+from voicebot.config import ledger_places, load_config
 from voicebot.errors import ConfigError, VoicebotError
 
 if TYPE_CHECKING:
@@ -31,22 +30,14 @@ SinceOption = Annotated[
 ]
 
 
-def default_url() -> str:
-    """Of the ledger that the server keeps unless told otherwise."""
-    return f"sqlite:///{home_dir() / 'ledger.db'}"
-
-
-def journal_dir() -> Path:
-    """Where rows wait on their way into the ledger."""
-    return home_dir() / "ledger-journal"
-
-
 @contextlib.contextmanager
 def ledger(url: str | None) -> Iterator[LedgerReader]:
-    """The ledger, read. Raises: ConfigError, LedgerError."""
+    """The ledger, read: the one named, else that of ./voicebot.toml, else the server's own. Raises: ConfigError,
+    LedgerError."""
     from voicebot.ledger.reader import reading
 
-    with reading(url or default_url(), journal_dir()) as reader:
+    configured, journal = ledger_places(load_config())
+    with reading(url or configured, journal) as reader:
         yield reader
 
 

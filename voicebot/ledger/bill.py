@@ -20,8 +20,6 @@ from typing import Any, Literal
 from voicebot.ledger.prices import Price, estimated_tokens
 
 By = Literal["task", "member", "day"]
-REFERENCE = "gpt-5"
-"""Priced in the middle of the field, so that the comparison does not flatter."""
 ANSWERS = ("live", "draft")
 Record = Mapping[str, Any]
 
