@@ -58,13 +58,13 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         text=True,
     ) as server:
         try:
-            yield _ready_url(server).replace("127.0.0.1", "localhost")
+            yield ready_url(server).replace("127.0.0.1", "localhost")
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(30)
 
 
-def _ready_url(server: subprocess.Popen[str]) -> str:
+def ready_url(server: subprocess.Popen[str]) -> str:
     """Wait for the banner and return its address; a thread goes on emptying the pipe."""
     said: list[str] = []
     ready = threading.Event()

@@ -182,7 +182,8 @@ class CallBrain:
             try:
                 await self._attempt(reply, turn, self._deps.fleet[name], talk, gated=plan.escalate)
             except Rejected as why:
-                self._report(ReplyBegan(reply.number, "", {"escalated": str(why)}))
+                self._report(ReplyBegan(reply.number, "", {"escalated": str(why), "member": "", "kind": "errand"}))
+                break
             except EngineError as failed:
                 if reply.written > bool(plan.notice):
                     raise
@@ -200,6 +201,7 @@ class CallBrain:
         self.privacy.answered(turn, label)
         threshold, wishes = member.threshold, reply.wishes
         self._member = member.name
+        self._report(ReplyBegan(reply.number, member.lane.engine.name, {"member": member.name}))
         attempt = Attempt(member.lane.engine.name)
         outcome: Outcome = "cancelled"
         reason = ""
@@ -232,7 +234,6 @@ class CallBrain:
         self, reply: Reply, member: Member, job: Job, talk: list[Message], attempt: Attempt, *, gated: bool
     ) -> None:
         """A specialist's product, spoken and on record. Raises: Rejected, where somebody better may be asked."""
-        self._report(ReplyBegan(reply.number, member.lane.engine.name))
         session = f"{self._call}/{member.name}"
         made = await job.work(Order(member.lane, member.prompt, member.sampling, talk, session, attempt))
         why = made.rejected or member.threshold.rejects(made.mean_logprob, made.min_logprob)
@@ -250,7 +251,7 @@ class CallBrain:
         """The expert is quick: its answer is the reply. It is asked when the turn stands, not before."""
         assert self._deps.expert is not None
         await reply.committed()
-        self._report(ReplyBegan(reply.number, self._deps.expert.name))
+        self._report(ReplyBegan(reply.number, self._deps.expert.name, {"member": EXPERT}))
         try:
             async for clause in self._asked(turn, text, talk):
                 await reply.put(clause)

@@ -95,7 +95,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`members` are tried in order; `escalate`: what follows when all of them are rejected.
+    """`members` are tried in order where one fails; `escalate`: an answer that is rejected goes to the expert instead.
 
     `notice`: words that say why nobody better is asked, "" for none; `shadow`: who gets a copy of the turn, unheard.
     """

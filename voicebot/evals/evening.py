@@ -164,10 +164,11 @@ def turns_of(caller: EveningCaller) -> list[dict[str, Any]]:
     """Each line with the first sound after it, and whether that was an acknowledgement."""
     ear, told = Ear(caller), []
     wanted = [at for at, event in caller.log if event["type"] == "errand" and event["state"] == "pending"]
-    begun = [at for at, event in caller.log if event["type"] == "turn" and not event["ended"] and event["heard"]]
+    begun = [(at, event) for at, event in caller.log if event["type"] == "turn" and not event["ended"]]
+    begun = [(at, event) for at, event in begun if event["heard"]]
     for number, said in enumerate(caller.said):
         until = caller.said[number + 1].start_s if number + 1 < len(caller.said) else math.inf
-        start = next((at for at in begun if said.start_s < at < until), math.nan)
+        start, turn = next(((at, event) for at, event in begun if said.start_s < at < until), (math.nan, {}))
         audible = ear.first_after(start) if start == start else math.nan
         told.append(
             {
@@ -175,6 +176,7 @@ def turns_of(caller: EveningCaller) -> list[dict[str, Any]]:
                 "text": said.line.text,
                 "errand": any(said.start_s < at < until for at in wanted),
                 "ms": (audible - said.stop_s) * 1000,
+                "stages": {one["name"]: one["stop_ms"] for one in turn.get("waterfall", {}).get("stages", ())},
             }
         )
     return told
@@ -228,7 +230,7 @@ def report(config: Config, callers: Sequence[EveningCaller], price_as: str, pric
         "escalated_share": round(sum(turn["errand"] for turn in turns) / len(turns), 3),
         "acknowledgement_ms": spread([turn["ms"] for turn in turns if turn["errand"]]),
         "answer_ms": spread([turn["ms"] for turn in turns if not turn["errand"]]),
-        "slowest": sorted((round(turn["ms"]), turn["text"]) for turn in turns if turn["ms"] == turn["ms"])[-SLOWEST:],
+        "slowest": sorted((turn for turn in turns if turn["ms"] == turn["ms"]), key=lambda turn: -turn["ms"])[:SLOWEST],
         "late_answers": {
             "n": len(late),
             "begun_over_the_caller": sum(answer["over_the_caller"] for answer in late),

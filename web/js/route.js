@@ -21,7 +21,8 @@ const ERRAND_WORDS = {
 };
 
 const percent = (share) => `${Math.round(share * 100)} %`;
-const plain = (name) => (name === EXPERT ? "expert" : String(name).replaceAll("_", " "));
+const NAMES = { [EXPERT]: "expert", oos: "nobody’s task" };
+const plain = (name) => (Object.hasOwn(NAMES, name) ? NAMES[name] : String(name).replaceAll("_", " "));
 
 /** US dollars as people read them: "$0", "$0.0012", "$1.50". */
 export function dollars(usd) {
@@ -36,8 +37,8 @@ export function totalCost(turns) {
   const costs = turns.map(({ route }) => route.cost_usd).filter((cost) => cost !== undefined);
   const known = costs.filter(Number.isFinite);
   if (!known.length) return "";
-  const total = dollars(known.reduce((sum, cost) => sum + cost, 0));
-  return known.length < costs.length ? `≥ ${total}` : total;
+  const usd = known.reduce((sum, cost) => sum + cost, 0);
+  return known.length < costs.length ? `≥ ${dollars(usd < 0.0001 ? 0 : usd)}` : dollars(usd);
 }
 
 /** {role, name}: who answered, where the server says so; else whom the plan names. */
