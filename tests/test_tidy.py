@@ -157,7 +157,7 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 def test_the_ledger_is_used_only_where_things_are_put_together() -> None:
-    composers = ("ledger", "server", "service", "assemble", "frontier", "books", "cli")
+    composers = ("evals.evening", "ledger", "server", "service", "assemble", "frontier", "books", "cli")
     users = [module(p) for p in sources() if any(within(n, ("ledger",)) for n in ours(p))]
     assert [name for name in users if not within(name, composers)] == []
 
