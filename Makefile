@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 ARGS ?=
 SEEDS ?= 1000
+MESSAGES ?= 1000000
 TALKER_WORK ?= build/talker
 CLINC ?=
 # As in .ci/setup: the one on the path, else the one that it put into the environment.
@@ -20,7 +21,7 @@ UV = $$(if uv --version >/dev/null 2>&1; then echo uv; else echo $(BIN)/uv; fi)
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
-.PHONY: help setup run test lint check sim talker lock speech clean
+.PHONY: help setup run test lint check sim bridges fuzz talker lock speech clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,12 @@ check: lint ## lint and the fast tests, with every branch of the core covered
 
 sim: $(SETUP) ## seeded callers against failing engines in virtual time; SEEDS=1000
 	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS)
+
+bridges: $(SETUP) ## try every telephone bridge against its carrier; ARGS=--write keeps the table in the docs
+	@$(BIN)/python -m tests.carriers.table $(ARGS)
+
+fuzz: $(SETUP) ## mutated messages into every telephone wire; MESSAGES=1000000
+	@$(BIN)/python -m tests.carriers.fuzz --messages $(MESSAGES) $(ARGS)
 
 talker: $(SETUP) ## train the shipped language model again, with torch, which this installs; CLINC=train_val.json
 	@$(UV) pip install --quiet --python $(BIN)/python torch tokenizers

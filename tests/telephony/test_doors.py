@@ -120,6 +120,14 @@ def test_the_password_of_another_vendor_opens_nothing(tmp_path: Path, secret: No
             come(client, vendor, "/telephony/asterisk", **basic("asterisk"))
 
 
+def test_telnyx_may_have_the_password_as_its_streams_auth_token(tmp_path: Path, secret: None) -> None:
+    vendor = next(one for one in WEB_SOCKETS if one.name == "telnyx")
+    header = "x-telnyx-streaming-auth-token"
+    with serving(tmp_path, "server.api_remote=true", host=FAR) as client:
+        assert refusal(client, vendor, "/telephony/telnyx", **{header: "wrong"})[0] == 403
+        come(client, vendor, "/telephony/telnyx", **{header: password("telnyx")[1]})
+
+
 @pytest.mark.parametrize(
     "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "Origin"], ids=lambda header: header.lower()
 )

@@ -130,10 +130,12 @@ class Access:
         """The password with which this vendor's calls may come in for good, where its settings know no token."""
         return base64.urlsafe_b64encode(self._mac(f"password {vendor}", b"")).decode("ascii")[:32]
 
-    def has_password(self, vendor: str, connection: HTTPConnection) -> bool:
-        """Whether the request has it, as basic auth (any user name) or as bearer."""
+    def has_password(self, vendor: str, connection: HTTPConnection, header: str = "") -> bool:
+        """Whether the request has it, as basic auth (any user name), as bearer, or in the vendor's own `header`."""
         kind, _, given = connection.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "basic":
+        if header and header in connection.headers:
+            given = connection.headers[header]
+        elif kind.lower() == "basic":
             try:
                 given = base64.b64decode(given, validate=True).decode().partition(":")[2]
             except ValueError:

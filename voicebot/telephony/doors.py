@@ -181,7 +181,8 @@ class Doors:
 
     def _known(self, name: str, connection: HTTPConnection) -> None:
         """Raises: Refused."""
-        if not (self._access.has_password(name, connection) or self._access.on_this_machine(connection)):
+        header = self._vendors[name].password_header if name in self._vendors else ""
+        if not (self._access.has_password(name, connection, header) or self._access.on_this_machine(connection)):
             raise Refused(NEEDED.format(name))
 
     def _redeem_transfer(self, token: str, target: str) -> None:

@@ -64,6 +64,8 @@ class Vendor:
     name: ClassVar[str]
     subprotocol: ClassVar[str] = ""
     """What the WebSocket must agree on."""
+    password_header: ClassVar[str] = ""
+    """Where a media socket may have the vendor's password beside the usual places."""
     call_fields: ClassVar[Sequence[str]] = ()
     """Where a webhook names the call as its stream will be named; the media URL is then for that call only."""
 

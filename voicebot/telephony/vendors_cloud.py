@@ -62,6 +62,7 @@ class Telnyx(Vendor):
     """Signs its webhooks. Its streams are not bound to the webhook's call, because the two may be named otherwise."""
 
     name = "telnyx"
+    password_header = "x-telnyx-streaming-auth-token"
 
     def wire(self, query: Mapping[str, str], given_id: str) -> Wire:
         return telnyx.TelnyxWire(self._config.telnyx.encoding)

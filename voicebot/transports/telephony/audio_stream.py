@@ -32,7 +32,7 @@ class AudioStreamWire(Wire):
     """One stream. `rate_hz` and `given_id` come from the URL; metadata (`sampleRate`, `callSid`) goes before them."""
 
     kind = "audio_stream"
-    lead_s = 0.06
+    lead_s = 0.04
     clears = False
 
     def __init__(self, rate_hz: int = 8_000, given_id: str = "") -> None:
