@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -11,6 +12,8 @@ import pytest
 from tests.engines.fake_cache import END, FakeCache, logits_after
 from voicebot.engines.base import LlmChunk, LlmDone, Sampling, Score, TextDelta
 from voicebot.engines.llama_batch import WAITING_MAX, Limits, Scheduler, Underway
+from voicebot.engines.llama_c import Row
+from voicebot.engines.llama_pace import fewest_together
 from voicebot.engines.llama_sampling import Sampler, logprobs
 from voicebot.engines.llama_slots import Slots
 from voicebot.engines.llama_tasks import CHUNKS_AHEAD, Generation, Scoring, Vocabulary
@@ -30,6 +33,7 @@ class Bench:
     truncates: bool = True
     slots_count: int = 8
     replies: int = 4
+    together: int = 1
     cache: FakeCache = field(init=False)
     slots: Slots = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -38,7 +42,7 @@ class Bench:
         self.cache = FakeCache(self.cells, self.truncates)
         self.slots = Slots(self.cache, range(self.slots_count), self.cells, truncates=self.truncates)
         scratch = range(self.slots_count, self.slots_count + 3)
-        self.scheduler = Scheduler(self.cache, self.slots, scratch, Limits(self.replies, ALONE, BESIDE))
+        self.scheduler = Scheduler(self.cache, self.slots, scratch, Limits(self.replies, ALONE, BESIDE, self.together))
 
     def ask(
         self, session: str, prompt: list[int], limit: int = 20, cancel: threading.Event | None = None
@@ -304,3 +308,41 @@ def test_cells_that_are_missing_after_all_are_taken_from_an_idle_call() -> None:
     bench.cache.refuses = 2
     with pytest.raises(EngineOverloaded, match="no cell left"):
         list(bench.ask("b", [3, 2, 1, 1], 5))
+
+
+def test_few_replies_are_decoded_one_by_one_where_the_model_is_faster_so() -> None:
+    bench = Bench(together=3)
+    long = [start for start in range(1, 32) if len(reply_to([start], 9)) == 9]
+    replies = [bench.ask(f"call {start}", [start], limit) for start, limit in zip(long, (9, 9, 5), strict=False)]
+    texts = [text_of(list(reply)) for reply in replies]
+    assert texts == [letters(reply_to([start], limit)) for start, limit in zip(long, (9, 9, 5), strict=False)]
+    assert [len(batch) for batch in bench.cache.batches] == [3] * 5 + [1] * 8
+
+
+@dataclass
+class Slow:
+    """A decoder whose batches take the given seconds by their size."""
+
+    seconds: dict[int, float]
+    now: float = 0.0
+
+    def decode(self, rows: Sequence[Row]) -> bool:
+        self.now += self.seconds[len(rows)]
+        return True
+
+    def clear(self) -> None:
+        """There is no cache."""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most", "together"),
+    [
+        ({1: 22, 2: 44, 4: 54, 8: 96}, 8, 2),
+        ({1: 31, 2: 121, 4: 173, 8: 176}, 8, 8),
+        ({1: 31, 2: 121, 4: 173, 8: 176}, 4, 5),
+        ({1: 31}, 1, 2),
+    ],
+)
+def test_it_is_measured_from_how_many_rows_on_a_batch_pays(seconds: dict[int, float], most: int, together: int) -> None:
+    slow = Slow(seconds)
+    assert fewest_together(slow, most, lambda: slow.now) == together

@@ -1,7 +1,7 @@
 """The scheduler: one thread decodes all calls, a step at a time.
 
 A step is one llama_decode: the next token of every reply under way, and a piece of the oldest prompt that is still
-being read, so small that the replies do not stall. Rules:
+being read, so small that the replies do not stall. (Few replies are decoded one by one where that is faster.) Rules:
 
 1. Prompts are read in the order in which they came; a request waits until the cache has room for its prompt and its
    longest reply, so that no reply runs out of room in its middle.
@@ -47,6 +47,8 @@ class Limits:
     replies: int
     alone: int
     beside: int
+    together: int = 1
+    """Fewer replies than this are decoded one by one: this model is faster so."""
 
 
 @dataclass(slots=True)
@@ -87,7 +89,8 @@ class Scheduler:
         if not shares:
             return False
         try:
-            self._evaluate(shares)
+            for group in self._groups(shares):
+                self._evaluate(group)
         except EngineError as error:
             self._fail_all(error)
             return True
@@ -154,6 +157,11 @@ class Scheduler:
                 room -= len(share.rows)
                 first = False
         return shares
+
+    def _groups(self, shares: list[_Share]) -> list[list[_Share]]:
+        """What is decoded at once."""
+        reading = any(share.branches or share.task.prompt_left for share in shares)
+        return [shares] if reading or len(shares) >= self._limits.together else [[share] for share in shares]
 
     def _evaluate(self, shares: Sequence[_Share]) -> None:
         """Raises: EngineError."""

@@ -19,6 +19,7 @@ from voicebot.engines.llama_batch import Limits, Scheduler, Underway
 from voicebot.engines.llama_c import Context, ContextOptions, Model, Row
 from voicebot.engines.llama_copying import COPIED, COPIED_KEY, Copying, Pieces, examples_of
 from voicebot.engines.llama_grammar import Grammar
+from voicebot.engines.llama_pace import fewest_together
 from voicebot.engines.llama_sampling import Sampler
 from voicebot.engines.llama_slots import Slots
 from voicebot.engines.llama_tasks import Generation, Scoring, Task, Vocabulary
@@ -202,7 +203,7 @@ def _prepare(model: Model, path: Path, options: LlamaLlm.Options) -> _Loaded:
         model, ContextOptions(options.cells or 2 * options.ctx, sequences + BRANCHES, rows, options.threads)
     )
     slots = Slots(context, range(sequences), context.cells, truncates=_truncates(context))
-    limits = Limits(options.calls, options.batch, options.chunk)
+    limits = Limits(options.calls, options.batch, options.chunk, fewest_together(context, options.calls))
     scheduler = Scheduler(context, slots, range(sequences, sequences + BRANCHES), limits)
     vocabulary = Vocabulary(model.piece, model.is_end, model.is_control)
     copies = model.meta(COPIED_KEY) == COPIED

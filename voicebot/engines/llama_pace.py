@@ -1,0 +1,51 @@
+"""How many replies pay to be decoded together. Measured when a model is loaded, because it depends on its weights.
+
+llama.cpp's products of a few rows are fast for weights that it repacks (Q4_0) and slower than row by row for others
+(Q8_0 on x86: two rows take four times as long as one).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from voicebot.engines.llama_c import Row
+
+TRIES = 3
+SIZES = (2, 4, 8, 16)
+TIE = 1.1
+"""Together is preferred up to this ratio: it is fairer to all replies."""
+
+
+class Decoder(Protocol):
+    def decode(self, rows: Sequence[Row]) -> bool: ...
+
+    def clear(self) -> None: ...
+
+
+def fewest_together(decoder: Decoder, most: int, clock: Callable[[], float] = time.perf_counter) -> int:
+    """The number of rows from which on one decode is faster than one for each; `most` + 1 where it never is.
+
+    Leaves the cache empty. Raises: EngineError.
+    """
+    try:
+        alone = _fastest(decoder, 1, clock)
+        for size in (size for size in SIZES if size <= most):
+            if _fastest(decoder, size, clock) <= TIE * size * alone:
+                return size
+        return most + 1
+    finally:
+        decoder.clear()
+
+
+def _fastest(decoder: Decoder, size: int, clock: Callable[[], float]) -> float:
+    """Seconds for the next token of `size` sequences, the best of a few: other work only ever slows it down."""
+    took = []
+    decoder.clear()
+    for position in range(TRIES):
+        rows = [Row(0, position, sequence, True) for sequence in range(size)]
+        began = clock()
+        decoder.decode(rows)
+        took.append(clock() - began)
+    return min(took)
