@@ -131,6 +131,13 @@ class Calls:
         """The call of this id or vendor's call SID."""
         return self._records.get(self._aliases.get(name, name))
 
+    def hang_up(self, call_id: str, reason: str) -> bool:
+        """End a call; False if none of this id is going on."""
+        if call_id not in self._live:
+            return False
+        self._live[call_id][0].hang_up(reason)
+        return True
+
     def allow_drafts(self, allowed: bool) -> None:
         """Tell every call."""
         for session, _ in list(self._live.values()):

@@ -114,6 +114,14 @@ def realtime_routes(server: VoiceServer, keys: Keys) -> APIRouter:
         place = {"Location": f"{PATH}/calls/{call_id}"}
         return Response(answer_sdp, 201, place, media_type="application/sdp")
 
+    @router.post(f"{PATH}/calls/{{call_id}}/hangup")
+    async def hang_up(request: Request, call_id: str) -> Response:
+        """End a session that was begun at /calls."""
+        keys.check(request)
+        if not server.calls.hang_up(call_id, "the client hung up"):
+            raise ApiError(f"no call {call_id[:60]!r} is going on", 404, "call_not_found", "call_id")
+        return Response()
+
     @router.post(f"{PATH}/client_secrets", openapi_extra=SECRET)
     async def client_secrets(request: Request) -> JSONResponse:
         """Make an ephemeral key for a browser, with the settings of its session."""

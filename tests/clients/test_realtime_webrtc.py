@@ -74,9 +74,11 @@ def test_a_browser_talks_hears_and_clears_what_it_hears(tmp_path: Path) -> None:
                 assert said.startswith("River") and len(said.split()) < 30
                 await browser.until("output_audio_buffer.cleared")
                 assert not [event for event in browser.events if event["type"].endswith("audio.delta")]
+                assert (await running.client.post(f"{place}/hangup")).status_code == 200
+                await running.until_ended(place.rpartition("/")[2])
+                assert (await running.client.post(f"{place}/hangup")).status_code == 404
             finally:
                 await browser.connection.close()
-            await running.until_ended(place.rpartition("/")[2])
 
     asyncio.run(main())
 

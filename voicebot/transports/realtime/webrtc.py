@@ -12,7 +12,7 @@ from aiortc import RTCIceServer
 
 from voicebot.core import events as ev
 from voicebot.core.composed import Piece
-from voicebot.transports.base import Pcm
+from voicebot.transports.base import CallPort, Pcm
 from voicebot.transports.realtime.protocol import RealtimeProtocol
 from voicebot.transports.realtime.socket import ClientPort, carry_out
 from voicebot.transports.webrtc import WebRtcTransport
@@ -35,6 +35,11 @@ class RealtimeWebRtcTransport(WebRtcTransport):
         transport = cast(RealtimeWebRtcTransport, await cls.answer(offer_sdp, ice_servers))
         transport._protocol, transport._given = protocol, session
         return transport
+
+    async def run(self, port: CallPort) -> None:
+        self._port = port
+        self._settle()  # What the session was told before there was a port.
+        await super().run(port)
 
     def happened(self, command: ev.Command) -> None:
         """Told of every command; the first says that the call has begun."""
