@@ -132,6 +132,14 @@ def test_a_typed_message_is_answered_in_writing(client: TestClient) -> None:
         assert usage["output_tokens"] == 3 and usage["input_tokens"] > 3
 
 
+def test_a_member_can_be_named_as_the_model(tmp_path: Path) -> None:
+    members = ("fleet.talker.general=true", "fleet.poet.engine=scripted://?reply=Roses+are+red.")
+    with serving(tmp_path, *members) as client, client.websocket_connect("/v1/realtime?model=poet") as socket:
+        assert until(socket, "session.created")["session"]["model"] == "poet"
+        socket.send_json({"type": "response.create", "response": {"output_modalities": ["text"]}})
+        assert until(socket, "response.output_text.done")["text"] == "Roses are red."
+
+
 def test_the_instructions_reach_the_model(client: TestClient) -> None:
     def input_tokens(instructions: str) -> int:
         wanted = {"conversation": "none", "output_modalities": ["text"], "input": [], "instructions": instructions}

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from voicebot.api_errors import ApiError, read_json
 from voicebot.api_keys import Keys, Unauthorized
 from voicebot.calls import Unavailable
+from voicebot.chat_messages import HYBRID
 from voicebot.errors import ProtocolError
 from voicebot.http_api import read_body
 from voicebot.realtime_session import RealtimeSession
@@ -53,7 +54,6 @@ SECRET = {
 }
 """For /docs, which knows no `$defs`."""
 OFFER = {"requestBody": {"content": {"application/sdp": {"schema": {"type": "string"}}}}}
-MODEL = "voicebot"
 
 
 class ExpiresAfter(BaseModel):
@@ -89,7 +89,9 @@ def realtime_routes(server: VoiceServer, keys: Keys) -> APIRouter:
         try:
             with server.calls.slot() as slot:
                 transport = RealtimeTransport(
-                    socket, protocol_for(server, beta), ephemeral.session if ephemeral else None
+                    socket,
+                    protocol_for(server, socket.query_params.get("model", ""), beta),
+                    ephemeral.session if ephemeral else None,
                 )
                 record = await server.begin(slot, transport, kind=RealtimeSession)
         except Unavailable as error:
@@ -105,6 +107,7 @@ def realtime_routes(server: VoiceServer, keys: Keys) -> APIRouter:
         sdp, session = _offered(request.headers.get("content-type", ""), await read_body(request, BODY_LIMIT))
         session = session or (ephemeral.session if ephemeral else {})
         _valid(session)
+        session = {"model": request.query_params.get("model", ""), **session}
         try:
             answer_sdp, call_id = await _begin(server, sdp, session)
         except ProtocolError as error:
@@ -138,7 +141,7 @@ def realtime_routes(server: VoiceServer, keys: Keys) -> APIRouter:
 async def _begin(server: VoiceServer, sdp: str, session: dict[str, Any]) -> tuple[str, str]:
     """A WebRTC session: our SDP answer and the call's id. Raises: ProtocolError, Unavailable."""
     with server.calls.slot() as slot:
-        protocol = protocol_for(server, over_webrtc=True)
+        protocol = protocol_for(server, str(session.get("model", "")), over_webrtc=True)
         transport = await RealtimeWebRtcTransport.answer_with(sdp, protocol, session, server.ice_servers)
         try:
             record = await server.begin(slot, transport, kind=RealtimeSession)
@@ -186,13 +189,16 @@ async def _asked(request: Request) -> SecretRequest:
         raise ApiError(str(fault), 400, fault.code, fault.param) from None
 
 
-def about(server: VoiceServer) -> About:
-    """What a session object shows of us."""
-    return About(MODEL, server.models["tts"], server.models["stt"])
+def about(server: VoiceServer, model: str = "") -> About:
+    """What a session object shows of us. `model`: that a client asked for; only a member's name makes a difference."""
+    member = model if model in [member.name for member in server.fleet] else ""
+    return About(member or HYBRID, server.models["tts"], server.models["stt"], member)
 
 
-def protocol_for(server: VoiceServer, beta: bool = False, over_webrtc: bool = False) -> RealtimeProtocol:
+def protocol_for(
+    server: VoiceServer, model: str = "", beta: bool = False, over_webrtc: bool = False
+) -> RealtimeProtocol:
     """A new session's."""
     expires_at_s = round(time.time() + server.config.server.call_limit_s)
     own = turn_settings(server.config)
-    return RealtimeProtocol(about(server), own, secrets.token_hex(4), expires_at_s, beta, over_webrtc)
+    return RealtimeProtocol(about(server, model), own, secrets.token_hex(4), expires_at_s, beta, over_webrtc)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from voicebot.core import events as ev
 from voicebot.core.audio import SPEECH_RATE_HZ, Pcm, resampler
 from voicebot.core.composed import Piece
 from voicebot.core.settings import TurnSettings
+from voicebot.core.wishes import Wishes
 from voicebot.transports.realtime.acts import Act, Compose, Hear, Tell, Wish
 from voicebot.transports.realtime.items import Item, Items, arguments_of, lines_of, read_item, value_of
 from voicebot.transports.realtime.narrator import SAMPLES_PER_MS, Narrator, Utterance
@@ -153,7 +155,12 @@ class RealtimeProtocol:
         self._wish()
 
     def _wish(self) -> None:
-        self.acts.append(Wish(self.settings.wishes(*self._items.system_words())))
+        self.acts.append(Wish(self._wishes(None)))
+
+    def _wishes(self, asked: ResponseSettings | None) -> Wishes:
+        """Of one response, or of the session."""
+        wishes = (asked or self.settings).wishes(*self._items.system_words())
+        return replace(wishes, member=self._about.member)
 
     # ---- the input buffer
 
@@ -290,7 +297,7 @@ class RealtimeProtocol:
             self._write(asked, joins, lines)
             return
         narrator.asked = asked
-        self.acts.append(Wish(asked.wishes(*self._items.system_words()), once=True))
+        self.acts.append(Wish(self._wishes(asked), once=True))
         self.acts.append(Tell(ev.ReplyWanted()))
 
     def _lines(self, given: tuple[dict[str, Any], ...]) -> tuple[Any, ...]:
@@ -306,8 +313,7 @@ class RealtimeProtocol:
 
     def _write(self, asked: ResponseSettings | None, joins: bool, lines: tuple[Any, ...] | None) -> None:
         """Have an answer written. `lines` None: to the conversation."""
-        wishes = (asked or self.settings).wishes(*self._items.system_words())
-        self.acts.append(Compose(self._narrator.begin_writing(asked, joins), lines, wishes))
+        self.acts.append(Compose(self._narrator.begin_writing(asked, joins), lines, self._wishes(asked)))
 
     def _write_unasked(self) -> None:
         """A turn is committed, and answers are in writing. One that is under way still stays the only one."""

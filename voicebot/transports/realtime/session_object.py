@@ -15,6 +15,8 @@ class About:
     model: str = "voicebot"
     voice: str = "default"
     recogniser: str = "default"
+    member: str = ""
+    """The member of the fleet that the client named as its model; "" for the router's choice."""
 
 
 def shown(settings: SessionSettings, about: About, session_id: str, expires_at_s: int) -> dict[str, Any]:
