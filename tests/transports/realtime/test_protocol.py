@@ -11,6 +11,7 @@ import pytest
 
 from tests.transports.realtime.talk import Talk
 from voicebot.core import events as ev
+from voicebot.core.client_turns import COMMITS_WAITING
 from voicebot.core.composed import WroteAll, WroteCall, WroteText
 from voicebot.transports.realtime.acts import Hear
 
@@ -183,6 +184,28 @@ def test_a_commit_of_next_to_nothing_is_refused_and_a_clear_empties_the_buffer()
     error = error_of(talk.send("input_audio_buffer.commit", event_id="mine"))
     assert error["code"] == "input_audio_buffer_commit_empty" and error["event_id"] == "mine"
     assert not talk.all(ev.BeginDraft)
+
+
+def test_commits_that_wait_for_recognition_have_a_limit() -> None:
+    talk = manual()
+    for _ in range(COMMITS_WAITING + 1):
+        talk.append_ms(200)
+        assert talk.send("input_audio_buffer.commit")[0]["type"] == "input_audio_buffer.committed"
+    talk.append_ms(200)
+    assert error_of(talk.send("input_audio_buffer.commit"))["code"] == "too_many_commits"
+    for _ in range(COMMITS_WAITING + 1):
+        talk.transcribe("one")
+    assert len(talk.told("conversation.item.input_audio_transcription.completed")) == COMMITS_WAITING + 1
+
+
+def test_a_call_and_its_output_come_once() -> None:
+    talk = Talk()
+    call = {"type": "function_call", "call_id": "c", "name": "look_up", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "sent"}
+    for item in (call, output):
+        talk.send("conversation.item.create", item=item)
+        assert error_of(talk.send("conversation.item.create", item=item))["param"] == "item.call_id"
+    assert len(talk.machine.history.lines()) == 2
 
 
 def test_committed_speech_that_cannot_be_recognised_is_told() -> None:

@@ -97,8 +97,15 @@ class Items:
 
     def call(self, call_id: str) -> Item | None:
         """The function call of this id."""
-        calls = (item for item in self._items.values() if item.kind == "function_call" and item.call_id == call_id)
-        return next(calls, None)
+        return self._of_call("function_call", call_id)
+
+    def output(self, call_id: str) -> Item | None:
+        """The output of that function call."""
+        return self._of_call("function_call_output", call_id)
+
+    def _of_call(self, kind: str, call_id: str) -> Item | None:
+        found = (item for item in self._items.values() if item.kind == kind and item.call_id == call_id)
+        return next(found, None)
 
     def system_words(self) -> list[str]:
         """Instructions that the client has put into the conversation."""

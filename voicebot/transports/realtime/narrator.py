@@ -77,8 +77,8 @@ class Narrator:
     """Item and audio_end_ms of a truncation to be acknowledged."""
     _heard: Utterance | None = None
     _stopped: Utterance | None = None
-    _transcripts: dict[int, str] = field(default_factory=dict)
-    """By turn, the words of all its items: a reopened turn is told again from its start."""
+    _last_turn: tuple[int, str] = (0, "")
+    """The last turn, and the words of all its items: a reopened turn is told again from its start."""
     _cleared: bool = False
     _sounding: bool = False
 
@@ -158,11 +158,11 @@ class Narrator:
         self._stopped = heard
 
     def _take_transcript(self, turn: int, text: str) -> None:
-        stopped, before = self._stopped, self._transcripts.get(turn, "")
+        stopped, before = self._stopped, self._last_turn[1] if self._last_turn[0] == turn else ""
         if stopped is None or not (text or stopped.by_client):
             return
         self._stopped = None
-        self._transcripts[turn] = text
+        self._last_turn = (turn, text)
         item = stopped.item
         item.turn, item.text = turn, text.removeprefix(before).strip()
         if not stopped.by_client:

@@ -17,6 +17,7 @@ from typing import Any
 
 from voicebot.core import events as ev
 from voicebot.core.audio import SPEECH_RATE_HZ, Pcm, resampler
+from voicebot.core.client_turns import COMMITS_WAITING
 from voicebot.core.composed import Piece
 from voicebot.core.settings import TurnSettings
 from voicebot.core.wishes import Wishes
@@ -193,6 +194,8 @@ class RealtimeProtocol:
                 f"the buffer has {has_ms} ms of sound; at least {SHORTEST_COMMIT_MS} ms are needed for a commit",
                 "input_audio_buffer_commit_empty",
             )
+        if len(narrator.committing) >= COMMITS_WAITING:
+            raise Refused(f"{COMMITS_WAITING} commits wait for recognition; wait for a transcript", "too_many_commits")
         item = Item(self._outlet.new_id("item"), "message", "user", spoken=True)
         narrator.committing.append(Utterance(0, item, start, stop, by_client=True))
         narrator.buffer_start = stop
@@ -233,12 +236,14 @@ class RealtimeProtocol:
         """What the call's machine is told of a new item. None: nothing (instructions; a call without its result)."""
         if item.kind == "function_call_output":
             call = self._items.call(item.call_id)
-            if call is None:
-                where = "item.call_id"
-                raise Refused(f"no function call {item.call_id!r} in the conversation", "invalid_value", where)
+            if call is None or self._items.output(item.call_id) is not None:
+                why = "no function call" if call is None else "there is an output already for the function call"
+                raise Refused(f"{why} {item.call_id!r} in the conversation", "invalid_value", "item.call_id")
             self._narrator.adding += [] if call.turn else [item]
             item.turn = call.turn
             return ev.ToolAnswered(call.call_id, call.name, arguments_of(call.text, "arguments"), value_of(item.text))
+        if item.kind == "function_call" and self._items.call(item.call_id) is not None:
+            raise Refused(f"there is a function call {item.call_id!r} already", "invalid_value", "item.call_id")
         if item.kind == "message" and item.role != "system" and item.text:
             self._narrator.adding.append(item)
             return ev.WordsAdded(item.role, item.text)
