@@ -14,7 +14,7 @@ from tests.served import Caller, calling, ledger_of, served
 from voicebot.assemble import Brainwork
 from voicebot.config import load_config
 from voicebot.engines.registry import create
-from voicebot.errors import ConfigError
+from voicebot.errors import ConfigError, EngineError, VoicebotError
 from voicebot.lane import Lane
 from voicebot.members import shipped_prompt
 from voicebot.profiles import resolve_profile
@@ -92,9 +92,6 @@ def talk(tmp_path: Path, body: Callable[[Caller], Any], *overrides: str) -> Call
     return asyncio.run(main())
 
 
-ROUTED = "router.hard_at=1", "router.oos_at=1"
-
-
 def said(*texts: str) -> Callable[[Caller], Any]:
     async def body(caller: Caller) -> None:
         for count, text in enumerate(texts, start=1):
@@ -122,20 +119,53 @@ def test_documents_are_answered_from_by_whoever_reads_them_even_where_the_router
     assert turn["answered_by"] == "retrieve"
 
 
+FLEET = ["fleet.talker.general=true", 'fleet.talker.tasks=["talk", "tools"]', 'fleet.rewrite.job="rewrite"']
+ASKS = "make this sentence shorter"
+
+
+def rewriter(reply: str) -> str:
+    return f"fleet.rewrite.engine=scripted://?reply={reply}"
+
+
 @pytest.mark.realtime
-def test_a_members_model_is_swapped_between_calls_by_its_settings_alone(tmp_path: Path) -> None:
-    fleet = [
-        "fleet.talker.general=true",
-        'fleet.talker.tasks=["talk", "tools"]',
-        'fleet.rewrite.job="rewrite"',
-        *ROUTED,
-    ]
-    answers = []
-    for reply in ("See+you+at+nine.", "Nine+it+is."):
-        caller = talk(
-            tmp_path, said("make this sentence shorter"), *fleet, f"fleet.rewrite.engine=scripted://?reply={reply}"
-        )
-        answers += caller.told
-        (turn,) = ledger_of(tmp_path, caller.call_id)["turns"]
-        assert turn["answered_by"] == "rewrite"
-    assert answers == ["See you at nine.", "Nine it is."]
+def test_a_members_model_is_swapped_under_a_running_server_and_calls_that_are_on_keep_theirs(tmp_path: Path) -> None:
+    async def main() -> list[list[str]]:
+        async with served(tmp_path, *FLEET, rewriter("Old.")) as server:
+            old = server.fleet["rewrite"].lane
+            async with calling(server) as before:
+                await said(ASKS)(before)
+                await server.reload(load_config(env={}, overrides=[*FLEET, rewriter("New.")]))
+                async with calling(server) as after:
+                    await said(ASKS)(after)
+                before.type(ASKS)
+                await before.until_told(2)
+                assert not old._closed  # type: ignore[attr-defined]
+            async with asyncio.timeout(10):
+                while not old._closed:  # type: ignore[attr-defined]
+                    await asyncio.sleep(0.01)
+            return [before.told, after.told]
+
+    assert asyncio.run(main()) == [["Old.", "Old."], ["New."]]
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ([*FLEET, "fleet.rewrite.engine=llama:///no/such.gguf"], EngineError),
+        ([*FLEET, "fleet.second.general=true"], ConfigError),
+        ([*FLEET, 'fleet.rewrite.tools=["fly"]'], ConfigError),
+    ],
+)
+def test_a_fleet_that_does_not_work_changes_nothing(
+    tmp_path: Path, settings: list[str], error: type[VoicebotError]
+) -> None:
+    async def main() -> None:
+        async with served(tmp_path, *FLEET, rewriter("Old.")) as server:
+            with pytest.raises(error):
+                await server.reload(load_config(env={}, overrides=settings))
+            async with calling(server) as caller:
+                await said(ASKS)(caller)
+            assert caller.told == ["Old."]
+
+    asyncio.run(main())

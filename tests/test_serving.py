@@ -195,3 +195,42 @@ def test_a_trace_folder_that_cannot_be_made_ends_the_process_with_words(tmp_path
     said = failure(f"trace.dir={tmp_path / 'file' / 'traces'}", "server.port=0")
     assert "set trace.dir" in said
     assert "Traceback" not in said
+
+
+def test_on_a_hangup_signal_the_server_takes_the_fleet_of_the_changed_settings(tmp_path: Path) -> None:
+    file = tmp_path / "voicebot.toml"
+
+    def write(model: str) -> None:
+        engines = {kind: f"scripted://{kind}" for kind in ("vad", "stt", "tts")}
+        lines = [f'{kind} = "{url}"' for kind, url in (engines | {"llm": "scripted://main"}).items()]
+        file.write_text("\n".join(["[engines]", *lines, "[fleet.talker]", "general = true", f'engine = "{model}"']))
+
+    async def main() -> None:
+        write("scripted://one")
+        options = ["serve", "--config", str(file), "--port", "0", "--set", f"trace.dir={tmp_path / 'traces'}"]
+        program = [sys.executable, "-c", "from voicebot.cli.main import run; run()", *options]
+        process = await asyncio.create_subprocess_exec(*program, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+
+        async def told(words: str) -> None:
+            async with asyncio.timeout(60):
+                while words not in (await process.stderr.readline()).decode():  # type: ignore[union-attr]
+                    assert process.returncode is None
+
+        try:
+            await told("privacy")
+            write("scripted://two")
+            process.send_signal(signal.SIGHUP)
+            await told("the fleet is now: talker (scripted two)")
+            file.write_text("[fleet")
+            process.send_signal(signal.SIGHUP)
+            await told("the fleet stays as it is")
+            process.terminate()
+            async with asyncio.timeout(20):
+                assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    asyncio.run(main())

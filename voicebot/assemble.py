@@ -20,11 +20,10 @@ from voicebot.brain.account import EXPERT, Account, Notebook
 from voicebot.brain.answer import BrainDeps, Router
 from voicebot.brain.egress import EgressRecord
 from voicebot.brain.expert import Expert
-from voicebot.brain.fleet import Fleet, Member
+from voicebot.brain.fleet import Fleet
 from voicebot.brain.policy import Limits
 from voicebot.brain.router import load_router
 from voicebot.config import Config, ledger_places
-from voicebot.config_brain import MemberConfig
 from voicebot.core.labels import label_named
 from voicebot.documents import Documents
 from voicebot.engines.base import LlmEngine
@@ -66,25 +65,50 @@ class Brainwork:
     def __post_init__(self) -> None:
         folder = self.config.documents.dir
         self.documents = Documents(folder) if folder is not None else None
-        self.fleet = Fleet(self._members())
+        self.fleet = self._fleet_of(self.config, self.lanes)
         self.frontier = Frontier(self.config, self.resolved.models_dir)
 
-    def _members(self) -> list[Member]:
-        given = with_defaults(self.config, self.resolved.shipped_talker)
-        return [self._member(name, member) for name, member in given.items()]
-
-    def _member(self, name: str, given: MemberConfig) -> Member:
-        lane = self._lane(given.engine)
-        shipped = self.resolved.shipped_talker and lane is self.main
+    def _fleet_of(self, config: Config, lanes: dict[str, Lane[LlmEngine]]) -> Fleet:
+        """`lanes`: those that there are, by URL; what is missing is added, unloaded. Raises: ConfigError."""
+        given = with_defaults(config, self.resolved.shipped_talker)
         search = self.documents.search if self.documents is not None else None
-        return made(name, given, lane, shipped, self.config, search)
+        members = []
+        for name, one in given.items():
+            lane = self._lane(one.engine, lanes)
+            shipped = self.resolved.shipped_talker and lane is self.main
+            members.append(made(name, one, lane, shipped, config, search))
+        return Fleet(members)
 
-    def _lane(self, url: str | None) -> Lane[LlmEngine]:
+    def _lane(self, url: str | None, lanes: dict[str, Lane[LlmEngine]]) -> Lane[LlmEngine]:
         if url is None or url == self.resolved.engines.llm:
             return self.main
-        if url not in self.lanes:
-            self.lanes[url] = Lane(here(create("llm", url, self.resolved.models_dir)))
-        return self.lanes[url]
+        if url not in lanes:
+            lanes[url] = Lane(here(create("llm", url, self.resolved.models_dir)))
+        return lanes[url]
+
+    async def swap(self, config: Config) -> list[Lane[LlmEngine]]:
+        """Take the fleet of other settings, loaded; returns the lanes that it does not use, and calls may still.
+
+        Raises: ConfigError, EngineError; everything is as it was then.
+        """
+        config = self.config.model_copy(update={"fleet": config.fleet})
+        lanes = dict(self.lanes)
+        fleet = self._fleet_of(config, lanes)
+        new = [lane for url, lane in lanes.items() if url not in self.lanes]
+        try:
+            for lane in new:
+                await lane.load()
+        except BaseException:
+            for lane in new:
+                await lane.aclose()
+            raise
+        used = [member.lane for member in fleet]
+        left = {url: lane for url, lane in lanes.items() if lane not in used}
+        self.config, self.fleet = config, fleet
+        self.lanes = {url: lane for url, lane in lanes.items() if url not in left}
+        if isinstance(self.account, Books):
+            self.account.engines = self._engines()
+        return list(left.values())
 
     # ---- life
 

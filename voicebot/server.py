@@ -85,8 +85,13 @@ def bind(config: ServerConfig) -> socket.socket:
     return listener
 
 
-def run_server(config: Config, announce: Callable[[Banner], None] = lambda _banner: None) -> None:
-    """Serve until SIGINT or SIGTERM. `announce` is called once, when calls are taken.
+def run_server(
+    config: Config,
+    announce: Callable[[Banner], None] = lambda _banner: None,
+    again: Callable[[], Config] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `announce` is called once, when calls are taken; `again` reads the settings anew,
+    for SIGHUP: the fleet that they name then answers the calls to come.
 
     Raises: ConfigError before anything is served; EngineError when an engine does not load.
     """
@@ -106,6 +111,7 @@ def run_server(config: Config, announce: Callable[[Banner], None] = lambda _bann
             timeout_graceful_shutdown=5,
         ),
         server,
+        again,
     )
 
     def loaded() -> None:
@@ -133,14 +139,17 @@ def _banner(server: VoiceServer, listener: socket.socket) -> Banner:
 class _Uvicorn(uvicorn.Server):
     """uvicorn ends WebSockets at once on SIGTERM; here the first signal drains calls, and the second is uvicorn's."""
 
-    def __init__(self, config: uvicorn.Config, server: VoiceServer) -> None:
+    def __init__(self, config: uvicorn.Config, server: VoiceServer, again: Callable[[], Config] | None) -> None:
         super().__init__(config)
         self._server = server
+        self._again = again
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signalled = False
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._again is not None and hasattr(signal, "SIGHUP"):
+            self._loop.add_signal_handler(signal.SIGHUP, self._server.reload_from, self._again)
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

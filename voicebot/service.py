@@ -12,6 +12,7 @@ import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -174,6 +175,39 @@ class VoiceServer:
             done()
 
         self._group.create_task(work(), name="drain")
+
+    async def reload(self, config: Config) -> None:
+        """Take the fleet of other settings for the calls that begin from now on; those that are on keep theirs.
+
+        Raises: ConfigError, EngineError; the fleet stays as it is then.
+        """
+        assert self._group is not None and self._deps is not None, "nothing is served before the engines are loaded"
+        self._tools.check(config)
+        left = await self._brain.swap(config)
+        self._deps = replace(self._deps, brain=self._brain.deps())
+
+        async def close() -> None:
+            await self.calls.wait_empty(self.config.server.call_limit_s)
+            for lane in left:
+                await lane.aclose()
+
+        self._group.create_task(close(), name="close engines that no call uses")
+
+    def reload_from(self, read: Callable[[], Config]) -> None:
+        """The same as a task of the server; how it went is in the log."""
+
+        async def work() -> None:
+            try:
+                await self.reload(await asyncio.to_thread(read))
+            except VoicebotError as error:
+                log.error("the fleet stays as it is: %s", error)
+            else:
+                log.info(
+                    "the fleet is now: %s", ", ".join(f"{one.name} ({one.lane.engine.name})" for one in self.fleet)
+                )
+
+        if self.status == "ready" and self._group is not None:
+            self._group.create_task(work(), name="reload the fleet")
 
     async def _load(self) -> None:
         """Load all engines at once, have them do a turn, and open the doors."""

@@ -54,7 +54,7 @@ class Toolwork:
             self._tasks = [group.create_task(server.run(), name=f"mcp {server.name}") for server in servers]
             for server in servers:
                 await server.ready
-        self._check_members()
+        self.check(self._config)
 
     async def aclose(self) -> None:
         """After the calls have ended. Idempotent."""
@@ -64,10 +64,10 @@ class Toolwork:
             await asyncio.wait(self._tasks)
         await self.box.aclose()
 
-    def _check_members(self) -> None:
+    def check(self, config: Config) -> None:
         """Raises: ConfigError, where a member of the fleet is to have a tool that is not there."""
         there = self.box.offered(None)
-        for name, member in self._config.fleet.items():
+        for name, member in config.fleet.items():
             if missing := sorted(set(member.tools or ()) - set(there)):
                 raise ConfigError(
                     f"fleet.{name}.tools: there is no tool {', '.join(missing)}; there are {', '.join(sorted(there))}"

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,16 +85,20 @@ def _settings(
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_settings`; it gets their `Config`, and its errors are reported."""
+    """Give a command the options of `_settings`; it gets their `Config`, and its errors are reported.
+
+    One that has a parameter `again` also gets a function that reads them anew.
+    """
     shared = inspect.signature(_settings, eval_str=True).parameters
     own = inspect.signature(command, eval_str=True).parameters
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    parameters = [context, *(own[name] for name in own if name != "config"), *shared.values()]
+    parameters = [context, *(own[name] for name in own if name not in ("config", "again")), *shared.values()]
 
     def run(context: typer.Context, **options: Any) -> None:
         with _reported(context):
-            config = _settings(**{name: options.pop(name) for name in shared})
-            command(config=config, **options)
+            read = partial(_settings, **{name: options.pop(name) for name in shared})
+            more = {"again": read} if "again" in own else {}
+            command(config=read(), **more, **options)
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
@@ -121,8 +126,8 @@ def _main(
 
 @app.command()
 @_with_settings
-def serve(config: Config) -> None:
-    """Load the models and take calls until Ctrl-C."""
+def serve(config: Config, again: Callable[[], Config]) -> None:
+    """Load the models and take calls until Ctrl-C. SIGHUP takes the fleet of the changed settings."""
     from voicebot.server import Banner, run_server
 
     console = Console(stderr=True)
@@ -135,7 +140,7 @@ def serve(config: Config) -> None:
         console.print("  privacy", *banner.outward, sep="\n    ", markup=False, soft_wrap=True)
 
     console.print("loading the models ...")
-    run_server(config, announce)
+    run_server(config, announce, again)
 
 
 @app.command()
