@@ -17,6 +17,7 @@ from tests.engines.conftest import ALREADY, NEVER
 from voicebot.bench.shapes_piper import PiperShape, write_piper
 from voicebot.core.audio import dbfs
 from voicebot.engines import registry
+from voicebot.engines.base import Cancel, TimesWords, WordsAt
 from voicebot.engines.piper import LEVEL_DBFS
 from voicebot.engines.piper_graph import FIRST_FRAMES, PiperGraph
 
@@ -43,22 +44,26 @@ def whole(path: Path, inputs: dict[str, Any]) -> np.ndarray:
     return np.asarray(session.run(None, inputs)[0]).ravel()
 
 
+def speak(graph: PiperGraph, inputs: dict[str, Any], cancel: Cancel = NEVER) -> list[np.ndarray]:
+    return list(graph.sound(graph.frames(inputs)[0], inputs, cancel))
+
+
 @pytest.mark.parametrize("ids", [1, 3, 6, 11, 40, 300])
 def test_pieces_put_together_are_the_whole_to_the_last_bit_that_can_be_heard(voice: Path, ids: int) -> None:
     graph = PiperGraph(voice, use_cuda=False)
     assert graph.in_pieces
-    together = np.concatenate(list(graph.speak(said(ids), NEVER)))
+    together = np.concatenate(speak(graph, said(ids)))
     assert len(together) == 3 * ids * FRAME
     assert np.abs(together - whole(voice, said(ids))).max() < 1e-5
 
 
 def test_the_first_piece_is_short_and_none_is_too_long_to_be_cancelled_in(voice: Path) -> None:
     graph = PiperGraph(voice, use_cuda=False)
-    lengths = [len(piece) // FRAME for piece in graph.speak(said(400), NEVER)]
+    lengths = [len(piece) // FRAME for piece in speak(graph, said(400))]
     assert lengths[0] == FIRST_FRAMES
     assert sum(lengths) == 1200 and max(lengths) <= 180
     assert all(later <= 1.6 * sooner for sooner, later in pairwise(lengths[:-1]))
-    assert list(graph.speak(said(400), ALREADY)) == []
+    assert speak(graph, said(400), ALREADY) == []
 
 
 def test_a_voice_of_many_speakers_keeps_them_apart_in_pieces(voice: Path, tmp_path: Path) -> None:
@@ -76,7 +81,7 @@ def test_a_voice_of_many_speakers_keeps_them_apart_in_pieces(voice: Path, tmp_pa
     onnx.save(model, str(tmp_path / "two.onnx"))
     graph = PiperGraph(tmp_path / "two.onnx", use_cuda=False)
     assert graph.in_pieces
-    heard = [np.concatenate(list(graph.speak(said(60, speaker), NEVER))) for speaker in (0, 1)]
+    heard = [np.concatenate(speak(graph, said(60, speaker), NEVER)) for speaker in (0, 1)]
     assert np.abs(heard[0] - heard[1]).max() > 0.01
     for speaker in (0, 1):
         assert np.abs(heard[speaker] - whole(tmp_path / "two.onnx", said(60, speaker))).max() < 1e-5
@@ -102,7 +107,7 @@ def test_a_network_with_branches_that_take_from_around_them_is_cut_all_the_same(
     onnx.save(model, str(tmp_path / "branch.onnx"))
     graph = PiperGraph(tmp_path / "branch.onnx", use_cuda=False)
     assert graph.in_pieces
-    heard = np.concatenate(list(graph.speak(said(60), NEVER)))
+    heard = np.concatenate(speak(graph, said(60), NEVER))
     assert np.abs(heard - whole(tmp_path / "branch.onnx", said(60))).max() < 1e-5
 
 
@@ -113,7 +118,7 @@ def test_a_decoder_that_looks_too_far_is_found_out_and_used_whole(tmp_path: Path
     assert graph.in_pieces
     graph.check(said(60))
     assert not graph.in_pieces
-    (sound,) = graph.speak(said(60), NEVER)
+    (sound,) = speak(graph, said(60))
     assert np.abs(sound - whole(path, said(60))).max() < 1e-5
 
 
@@ -125,7 +130,7 @@ def test_without_the_package_onnx_it_speaks_whole_clauses(voice: Path, monkeypat
     monkeypatch.setitem(sys.modules, "onnx", None)
     graph = PiperGraph(voice, use_cuda=False)
     assert not graph.in_pieces
-    (sound,) = graph.speak(said(40), NEVER)
+    (sound,) = speak(graph, said(40))
     assert np.array_equal(sound, whole(voice, said(40)))
 
 
@@ -137,4 +142,43 @@ def test_short_and_long_clauses_are_equally_loud_and_as_loud_as_the_other_voices
         for text in ("Yes.", "It is ten past four.", "The train to Berlin leaves from platform nine at noon")
     ]
     assert levels == pytest.approx([LEVEL_DBFS] * 3, abs=2.0)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("one two three", [0, 1, 2]),
+        ("One two. Three, four five six seven eight.", [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("It is in the year.", [0, 2, 3, 4]),
+        ("2026", [0]),
+        ("Yes.", [0]),
+    ],
+)
+def test_a_voice_that_knows_its_phonemes_lengths_tells_when_it_says_which_word(
+    voice: Path, tmp_path: Path, text: str, words: list[int]
+) -> None:
+    model = onnx.load(str(voice))
+    for name, value in (("zero", 0.0), ("three", 2.5)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.float32), name))
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["input"], ["ids"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["ids", "zero"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "three"], ["width"]),
+            helper.make_node("Ceil", ["width"], ["lengths"]),
+        ]
+    )
+    onnx.save(model, str(tmp_path / "told.onnx"))
+    (tmp_path / "told.onnx.json").write_text(Path(f"{voice}.json").read_text())
+    engine = registry.create("tts", f"piper://{tmp_path / 'told.onnx'}")
+    engine.load()
+    assert isinstance(engine, TimesWords)
+    parts = list(engine.synthesize_words(text, NEVER))
+    starts = [start for part in parts if isinstance(part, WordsAt) for start in part.starts]
+    length = sum(len(part) for part in parts if not isinstance(part, WordsAt))
+    assert [number for number, _ in starts] == words
+    times = [at for _, at in starts]
+    assert times == sorted(set(times)) and 0 <= times[0] < 10 * FRAME and times[-1] < length
+    assert all((at - times[0]) % (3 * FRAME) == 0 for at in times), "each phoneme lasts three frames"
     engine.close()

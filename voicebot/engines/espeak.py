@@ -103,7 +103,7 @@ class EspeakTts:
     def synthesize_words(self, text: str, cancel: Cancel) -> Iterator[Pcm | WordsAt]:
         """eSpeak tells each word's place in the text and in the sound, to the millisecond."""
         assert self._library is not None, "load() comes before synthesize()"
-        told = _Told()
+        told = Told()
         out = 0
         for pcm in trim_leading_silence(self._pieces(self._library, text, cancel, told), self.sample_rate_hz):
             trimmed = told.samples - out - len(pcm)
@@ -115,7 +115,7 @@ class EspeakTts:
     def _settings(self) -> tuple[str, int, int, int]:
         return self._voice, self._options.rate, self._options.pitch, self._options.range
 
-    def _pieces(self, library: _EspeakLibrary, text: str, cancel: Cancel, told: _Told) -> Iterator[Pcm]:
+    def _pieces(self, library: _EspeakLibrary, text: str, cancel: Cancel, told: Told) -> Iterator[Pcm]:
         cut, at = pieces(text), 0
         for index, piece in enumerate(cut):
             if cancel.is_set():
@@ -128,8 +128,8 @@ class EspeakTts:
             at += len(piece)
 
 
-class _Told:
-    """The words that eSpeak has told of and nobody was told yet. `samples`: made so far, with their silence."""
+class Told:
+    """The words that a voice has told of and nobody was told yet. `samples`: made so far, with their silence."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -141,7 +141,7 @@ class _Told:
         self.samples += samples
 
     def take(self, text: str, trimmed: int) -> WordsAt:
-        """By number of the word; of one that eSpeak says as several ("20" as "twenty"), the first."""
+        """By number of the word; of one that is told as several ("20" as "twenty"), the first."""
         starts: dict[int, int] = {}
         for char, at in self._words:
             starts.setdefault(text[:char].count(" "), max(0, at - trimmed))

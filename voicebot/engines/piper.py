@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
-from voicebot.engines.base import Cancel, Locality, Pcm
-from voicebot.engines.espeak import pieces
+from voicebot.engines.base import Cancel, Locality, Pcm, WordsAt
+from voicebot.engines.espeak import Told, pieces
 from voicebot.engines.options import DriverOptions, EngineSpec
 from voicebot.engines.piper_graph import Floats, PiperGraph
 from voicebot.engines.trim import trim_leading_silence
@@ -82,39 +83,67 @@ class PiperTts:
 
     def synthesize(self, text: str, cancel: Cancel) -> Iterator[Pcm]:
         """A chunk is a fifth of a second at first and then grows. Cancellation: between chunks."""
-        assert self._voice is not None, "load() comes before synthesize()"
-        return trim_leading_silence(self._chunks(text, cancel), self.sample_rate_hz)
+        return (part for part in self.synthesize_words(text, cancel) if not isinstance(part, WordsAt))
 
-    def _chunks(self, text: str, cancel: Cancel) -> Iterator[Pcm]:
+    def synthesize_words(self, text: str, cancel: Cancel) -> Iterator[Pcm | WordsAt]:
+        """Piper tells how long each phoneme is, where its network is one that can be cut."""
+        assert self._voice is not None, "load() comes before synthesize()"
+        told, out = Told(), 0
+        for pcm in trim_leading_silence(self._chunks(text, cancel, told), self.sample_rate_hz):
+            words = told.take(text, told.samples - out - len(pcm))
+            if words.starts:
+                yield words
+            out += len(pcm)
+            yield pcm
+
+    def _chunks(self, text: str, cancel: Cancel, told: Told) -> Iterator[Pcm]:
         assert self._graph is not None
+        at = 0
         for piece in pieces(text):
+            at = max(at, text.find(piece, at))  # Not found where C could not take a character: then about there.
             try:
-                for inputs in self._inputs(piece):
+                for words, inputs in self._sentences(piece):
                     if cancel.is_set():
                         return
-                    for sound in self._graph.speak(inputs, cancel):
-                        yield np.clip(np.rint(sound * (self._gain * 32767)), -32768, 32767).astype(np.int16)
+                    frames, lengths = self._graph.frames(inputs)
+                    told.add([(at + char, sample) for char, sample in self._starts(words, lengths)], 0)
+                    for sound in self._graph.sound(frames, inputs, cancel):
+                        pcm = np.clip(np.rint(sound * (self._gain * 32767)), -32768, 32767).astype(np.int16)
+                        told.add([], len(pcm))
+                        yield pcm
             except Exception as error:  # as in load()
                 raise EngineBadOutput(f"{self.name} could not speak {piece[:40]!r}: {error}") from error
+            at += len(piece)
 
-    def _inputs(self, text: str) -> Iterator[dict[str, Any]]:
-        """The network's inputs for each sentence."""
+    def _sentences(self, text: str) -> Iterator[tuple[list[tuple[int, int]], dict[str, Any]]]:
+        """For each sentence where its words begin, (place in the text, number of the id), and the network's inputs."""
         assert self._voice is not None
         config, options = self._voice.config, self._options
         length_scale = options.length_scale if options.length_scale is not None else config.length_scale
         scales = np.array([config.noise_scale, length_scale, config.noise_w_scale], dtype=np.float32)
         speaker = options.speaker if options.speaker is not None else getattr(config, "default_speaker_id", 0)
-        for phonemes in self._voice.phonemize(text):
+        sentences = self._voice.phonemize(text)
+        for phonemes in sentences:
             ids = np.array([self._voice.phonemes_to_ids(phonemes)], dtype=np.int64)
             one = {"input": ids, "input_lengths": np.array([ids.shape[1]], dtype=np.int64), "scales": scales}
-            yield one | ({"sid": np.array([speaker], dtype=np.int64)} if config.num_speakers > 1 else {})
+            words = _words(text, phonemes, config.phoneme_id_map) if len(sentences) == 1 else []
+            yield words, one | ({"sid": np.array([speaker], dtype=np.int64)} if config.num_speakers > 1 else {})
+
+    def _starts(self, words: list[tuple[int, int]], lengths: Floats | None) -> list[tuple[int, int]]:
+        """(place in the text, sample) of each word."""
+        if lengths is None or not words:
+            return []
+        assert self._voice is not None
+        before = np.concatenate(([0], np.cumsum(lengths))) * getattr(self._voice.config, "hop_length", 256)
+        return [(char, int(before[number])) for char, number in words if number < len(before)]
 
     def _calibrate(self) -> None:
         """Speak once: to see that pieces are the whole, and how loud the voice is."""
         assert self._graph is not None
-        inputs = next(self._inputs(_SAMPLE))
+        _, inputs = next(self._sentences(_SAMPLE))
         self._graph.check(inputs)
-        sound = np.concatenate(list(self._graph.speak(inputs, threading.Event())))
+        frames, _ = self._graph.frames(inputs)
+        sound = np.concatenate(list(self._graph.sound(frames, inputs, threading.Event())))
         self._gain = self._options.volume * 10 ** (LEVEL_DBFS / 20) / _loudness(sound)
 
     def _files(self) -> Path:
@@ -131,3 +160,22 @@ def _loudness(sound: Floats) -> float:
     power = np.mean(np.square(windows), axis=1) if len(windows) else np.zeros(1)
     spoken = power[power >= power.max() * _PAUSE**2]
     return math.sqrt(float(spoken.mean())) or 1.0
+
+
+def _words(text: str, phonemes: list[str], ids: Mapping[str, Sequence[int]]) -> list[tuple[int, int]]:
+    """(place in the text, number of the id) where words begin. Source: the layout of piper's `phonemes_to_ids`.
+
+    Spoken words are what lies between spaces of the phonemes. Where they are not as many as the written ones ("in the"
+    is said as one, "2026" as three) the written ones are spread over them evenly.
+    """
+    pad, number = len(ids.get("_", ())), len(ids.get("^", ())) + len(ids.get("_", ()))
+    spoken = [number]
+    for phoneme in phonemes:
+        number += len(ids[phoneme]) + pad if phoneme in ids else 0
+        if phoneme == " ":
+            spoken.append(number)
+    written = [match.start() for match in re.finditer(r"\S+", text)]
+    begun: dict[int, int] = {}
+    for n, char in enumerate(written):
+        begun.setdefault(spoken[n * len(spoken) // len(written)], char)
+    return [(char, first) for first, char in begun.items()]

@@ -59,7 +59,7 @@ class PiperGraph:
         """Speak `inputs` both ways, and stay whole if that makes a difference."""
         if self._decoder is None:
             return
-        frames = self._encoder.run(None, self._for(self._encoder, inputs))[0]
+        frames, _ = self.frames(inputs)
         if frames.ndim == 3 and self._same(frames, inputs):
             return
         log.warning("%s cannot be spoken in pieces: its decoder looks further than %d frames", self._path.name, MARGIN)
@@ -69,13 +69,20 @@ class PiperGraph:
         whole, pieces = self._decode(frames, inputs), np.concatenate(list(self._pieces(frames, inputs)))
         return len(whole) == len(pieces) and float(np.abs(whole - pieces).max()) <= SAME
 
-    def speak(self, inputs: dict[str, Any], cancel: Cancel) -> Iterator[Floats]:
-        """float32[n] pieces in -1..1. `inputs`: the voice's own ("input", "input_lengths", "scales", "sid")."""
-        first = self._encoder.run(None, self._for(self._encoder, inputs))[0]
+    def frames(self, inputs: dict[str, Any]) -> tuple[Floats, Floats | None]:
+        """What `sound` is made from, and how many frames each id lasts if the voice tells.
+
+        `inputs`: the voice's own ("input", "input_lengths", "scales", "sid").
+        """
+        first, *lengths = self._encoder.run(None, self._for(self._encoder, inputs))
+        return first, np.asarray(lengths[0]).ravel() if lengths and self._decoder is not None else None
+
+    def sound(self, frames: Floats, inputs: dict[str, Any], cancel: Cancel) -> Iterator[Floats]:
+        """float32[n] pieces in -1..1."""
         if self._decoder is None:
-            yield np.asarray(first, dtype=np.float32).ravel()
+            yield np.asarray(frames, dtype=np.float32).ravel()
             return
-        for piece in self._pieces(first, inputs):
+        for piece in self._pieces(frames, inputs):
             if cancel.is_set():
                 return
             yield piece
@@ -130,11 +137,21 @@ def _cut(path: Path) -> tuple[bytes, bytes] | None:
         return None
     frames = onnx.helper.make_tensor_value_info(border, onnx.TensorProto.FLOAT, None)
     given = list(model.graph.input)
-    return _part(model, given, frames), _part(model, [frames, *given], model.graph.output[0])
+    return _part(model, given, [frames, *_lengths(model.graph)]), _part(
+        model, [frames, *given], [model.graph.output[0]]
+    )
 
 
-def _part(model: Any, inputs: list[Any], output: Any) -> bytes:
-    """The model that makes `output` from `inputs`; those that it does not need are left out.
+def _lengths(graph: Any) -> list[Any]:
+    """The output, unnamed in the voice, that tells how many frames each id lasts: what the only `Ceil` makes."""
+    from onnx import TensorProto, helper
+
+    made = [name for node in graph.node if node.op_type == "Ceil" for name in node.output]
+    return [helper.make_tensor_value_info(made[0], TensorProto.FLOAT, None)] if len(made) == 1 else []
+
+
+def _part(model: Any, inputs: list[Any], outputs: list[Any]) -> bytes:
+    """The model that makes `outputs` from `inputs`; those that it does not need are left out.
 
     onnx's own extractor was rejected: it overlooks what the branches of an `If` take from around it.
     """
@@ -142,7 +159,7 @@ def _part(model: Any, inputs: list[Any], output: Any) -> bytes:
 
     nodes = model.graph.node
     made_by = {name: number for number, node in enumerate(nodes) for name in node.output}
-    given, wanted, kept = {one.name for one in inputs}, [output.name], set[int]()
+    given, wanted, kept = {one.name for one in inputs}, [one.name for one in outputs], set[int]()
     while wanted:
         name = wanted.pop()
         if name not in given and (number := made_by.get(name)) is not None and number not in kept:
@@ -151,7 +168,7 @@ def _part(model: Any, inputs: list[Any], output: Any) -> bytes:
     read = {name for number in kept for name in _reads(nodes[number])}
     weights = [one for one in model.graph.initializer if one.name in read]
     inputs = [one for one in inputs if one.name in read and one.name not in {weight.name for weight in weights}]
-    graph = helper.make_graph([nodes[number] for number in sorted(kept)], "part", inputs, [output], weights)
+    graph = helper.make_graph([nodes[number] for number in sorted(kept)], "part", inputs, outputs, weights)
     versions = {"opset_imports": model.opset_import, "ir_version": model.ir_version}
     part: bytes = helper.make_model(graph, functions=model.functions, **versions).SerializeToString()
     return part
