@@ -65,8 +65,9 @@ class Wired:
             kind = "text" if isinstance(message, str) else "bytes"
             self._later("in", lambda m={"type": "websocket.receive", kind: message}: self._inbox.put_nowait(m))
 
-    def leave(self) -> None:
-        self._later("in", lambda: self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1006}))
+    def stall(self, seconds: float) -> None:
+        """What we send arrives so much later for once, and then all at once."""
+        self._arrivals["out"] = self._loop.time() + seconds
 
     async def receive(self) -> MutableMapping[str, Any]:
         return await self._inbox.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
 from tests.carriers.line import Network, Talk, talk
@@ -83,6 +84,38 @@ def test_silence_comes_within_150_ms_of_the_decision(vendor: Vendor) -> None:
             await asyncio.sleep(1.0)
             last_s = call.carrier.heard.last_audible_s()
             assert last_s is not None and last_s - at <= 0.15
+
+    run_virtual(main())
+
+
+@EVERY
+def test_one_reply_after_the_other_does_not_make_the_far_end_late(vendor: Vendor) -> None:
+    """What is sent ahead at the beginning of a reply must not stay there as delay."""
+
+    async def main() -> None:
+        async with talk(vendor) as call:
+            rate_hz = call.transport.playout_rate_hz
+            for number in range(2, 12):
+                call.speaker.queue(number, np.full(rate_hz * 3 // 10, 3000, np.int16))
+                call.speaker.complete(number)
+                call.speaker.start(number)
+                await asyncio.sleep(0.7)
+                assert call.speaker.finished() == number
+                call.speaker.drop(number)
+            assert call.carrier.playback.left(asyncio.get_running_loop().time()) <= 0.045 * rate_hz
+
+    run_virtual(main())
+
+
+@EVERY
+def test_what_a_stall_has_left_waiting_at_the_far_end_drains_while_nobody_speaks(vendor: Vendor) -> None:
+    async def main() -> None:
+        async with talk(vendor) as call:
+            call.say(CLAUSES[0])
+            await asyncio.sleep(0.5)
+            call.wired.stall(0.4)
+            await asyncio.sleep(7.0)
+            assert call.carrier.playback.left(asyncio.get_running_loop().time()) <= 0.045 * call.playout.rate_hz
 
     run_virtual(main())
 

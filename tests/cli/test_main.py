@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from tests.cli.test_wav import a_wav, tone
@@ -20,6 +21,11 @@ HEADER = header_line("c1", "loopback", TurnSettings())
 
 def voicebot(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", sorted(typer.main.get_command(app).commands))  # type: ignore[attr-defined]
+def test_every_command_tells_how_it_is_used(command: str) -> None:
+    assert voicebot(command, "--help").exit_code == 0
 
 
 @pytest.fixture

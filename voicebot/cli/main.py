@@ -148,7 +148,7 @@ def call(
     context: typer.Context,
     wavs: Annotated[list[Path], typer.Argument(metavar="WAV...", help="Mono 16-bit PCM at 8 or 16 kHz; one a turn.")],
     url: Annotated[
-        str, typer.Option(help="http://HOST:PORT for WebRTC, VENDOR+ws://HOST:PORT, audiosocket://HOST:PORT[/UUID].")
+        str, typer.Option(help="http://HOST:PORT for WebRTC, VENDOR+ws://HOST:PORT, audiosocket://HOST:PORT.")
     ] = "http://127.0.0.1:8080",
     as_json: JsonOption = False,
     save: Annotated[Path | None, typer.Option(help="Write what was heard to this WAV.")] = None,

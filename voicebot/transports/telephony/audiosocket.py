@@ -39,7 +39,7 @@ class AudioSocketWire(Wire):
     """One connection. `admits` tells whether a UUID may call. Both directions have one rate."""
 
     kind = "audiosocket"
-    lead_s = 0.02
+    lead_s = 0.0  # Silence fills the line between replies: what went out ahead would stay as delay, more with each.
     clears = False
     sends_silence = True
 

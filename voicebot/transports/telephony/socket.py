@@ -42,6 +42,9 @@ START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 OUTBOX_LIMIT = 64
 """Messages that may wait for the socket (over a second of audio); beyond, the far end reads too slowly: hang up."""
+DRAIN_EVERY = 10
+"""Of silence one frame in so many is left out, so that what a stall has left waiting at the far end drains; else it
+would delay all that comes after, and a far end that wants silence tells nothing of it."""
 TELEPHONE_RATE_HZ = 8_000
 POLICY_VIOLATION = 1008
 REASON_BYTES = 123
@@ -80,6 +83,7 @@ class SocketTransport:
         self._socket_closed = False
         self._packet: list[Pcm] = []
         self._stretch_open = False
+        self._idle_frames = 0
         self._held = Held(EMPTY)
         self._take_rates()
 
@@ -270,7 +274,8 @@ class SocketTransport:
         if pcm is None:
             self._account.pacer.idle(now)
             self._end_stretch()
-            if self._wire.sends_silence:
+            self._idle_frames += 1
+            if self._wire.sends_silence and self._idle_frames % DRAIN_EVERY:
                 self._enqueue((self._wire.media(silence(samples)),))
             return
         fresh = self._go_on_or_flush(pcm) if self._held else pcm
