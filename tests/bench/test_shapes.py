@@ -55,7 +55,7 @@ def test_a_language_model_has_a_token_for_each_word_of_the_prompts(
     assert (last.finish_reason, last.completion_tokens) == ("length", 5)
 
 
-def test_a_whisper_says_the_same_number_of_tokens_whatever_it_hears(
+def test_a_whisper_says_the_same_number_of_words_whatever_it_hears_and_is_believed(
     small_shapes: dict[str, Shape], tmp_path: Path
 ) -> None:
     shape = small_shapes["whisper-tiny.en"]
@@ -65,7 +65,7 @@ def test_a_whisper_says_the_same_number_of_tokens_whatever_it_hears(
     noise = np.random.default_rng(3).normal(0, 3000, 160_000).astype(np.int16)
     heard = [engine.transcribe(noise[:length], NEVER).text for length in (16_000, 160_000)]
     engine.close()
-    assert [len(text.split()) for text in heard] == [TOKENS, TOKENS]
+    assert [len(set(text.split())) for text in heard] == [TOKENS, TOKENS]  # The same word again would be a loop.
 
 
 @pytest.mark.skipif(importlib.util.find_spec("piper") is None, reason="the extra piper is missing")

@@ -59,12 +59,27 @@ def test_partial_words_come_at_the_interval_that_was_asked_for(models: Path) -> 
     engine.load()
     stream = engine.open_stream()
     assert stream is not None
-    partials = [stream.feed(sound(TICK_SAMPLES)) for _ in range(8)]
+    partials = [[stream.feed(sound(TICK_SAMPLES // 5)) for _ in range(5)][-1] for _ in range(8)]
     stream.abandon()
     engine.close()
     assert partials[0] == ""
     assert partials[1::2] == [*partials[2::2], partials[-1]]
     assert partials[-1] == ticks(25_600 - LOOKAHEAD_FRAMES * FRAME_SAMPLES)
+
+
+@needs_moonshine
+def test_partial_words_that_take_long_come_less_often(models: Path) -> None:
+    engine = registry.create("stt", f"{URL}?partial_ms=400", models)
+    engine.load()
+    stream = engine.open_stream()
+    assert stream is not None
+    first = stream.feed(sound(12_800))
+    assert first != ""
+    assert stream.feed(sound(6400)) == first  # 400 ms came while those words were decoded.
+    assert stream.feed(sound(6400)) == first
+    assert len(stream.feed(sound(6400))) > len(first)
+    stream.abandon()
+    engine.close()
 
 
 @needs_moonshine

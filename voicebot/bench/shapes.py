@@ -19,8 +19,6 @@ from voicebot.engines.base import Kind
 from voicebot.errors import ConfigError
 
 NOTE = "random weights: speed only"
-_UNGUARDED = "device=cpu&logprob=-1000&compression_ratio=1000&no_speech=1"
-"""Random words are "poor" by Whisper's own figures and would always be tried again in the full window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,11 @@ class Shape:
 
 _ALL = (
     Shape("whisper-tiny.en", "stt", "39 M parameters, CTranslate2 int8", partial(write_whisper, TINY_EN), "whisper", "",
-          _UNGUARDED),
+          "device=cpu"),
     Shape("whisper-base.en", "stt", "74 M parameters, CTranslate2 int8", partial(write_whisper, BASE_EN), "whisper", "",
-          _UNGUARDED),
+          "device=cpu"),
     Shape("whisper-small.en", "stt", "244 M parameters, CTranslate2 int8", partial(write_whisper, SMALL_EN), "whisper",
-          "", _UNGUARDED),
+          "", "device=cpu"),
     Shape("qwen3-0.6b", "llm", "Q4_0, 152 k tokens", partial(write_llama, QWEN3_06B), "llama", "model.gguf"),
     Shape("qwen3-1.7b", "llm", "Q4_0, 152 k tokens", partial(write_llama, QWEN3_17B), "llama", "model.gguf"),
     Shape("llama-3.2-1b", "llm", "Q4_0, 128 k tokens", partial(write_llama, LLAMA_32_1B), "llama", "model.gguf"),

@@ -1,7 +1,8 @@
 """English Whisper models of a real shape, as CTranslate2 int8 folders that faster-whisper opens.
 
-Random weights would speak until they are cut off. Here the end-of-text token has a direction of its own, in which the
-positions after `TOKENS` point: every transcript has `TOKENS` tokens, about as many as five seconds of speech.
+Random weights would say one word over and over until they are cut off, which the driver rightly takes for a loop and
+asks again. Here `TOKENS` words and the end of text have a direction each, in which one position after the other points:
+every transcript is the same `TOKENS` different words, about as many as five seconds of speech.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ END = "<|endoftext|>"
 BANDS = 80
 SPECIAL_COUNT = 1607
 ENCODER_POSITIONS, DECODER_POSITIONS = 1500, 448
-LOGIT_STD, END_LOGIT, END_PUSH = 2.0, 1.0, 1e4
+LOGIT_STD, SAID_LOGIT, SAID_PUSH = 2.0, 1.0, 1e4
 Array = npt.NDArray[np.float32]
 
 
@@ -77,14 +78,18 @@ def _tokens(words: int) -> tuple[list[str], list[str]]:
 
 
 def _fill_words(decoder: Any, shape: WhisperShape, vocabulary: int, random: np.random.Generator) -> None:
-    """Embeddings and positions, with dimension 0 set apart for the end of text; only placeholders are spoken."""
+    """Embeddings and positions, with a dimension set apart for each word that is spoken, and the last for the end."""
     embeddings = _normal(random, (vocabulary, shape.width), LOGIT_STD / np.sqrt(shape.width))
-    embeddings[:, 0] = 0
+    embeddings[:, : TOKENS + 1] = 0
     embeddings[: len(byte_alphabet())] = 0
     embeddings[shape.words :] = 0
-    embeddings[shape.words, 0] = END_LOGIT
     positions = _normal(random, (DECODER_POSITIONS, shape.width), 0.02)
-    positions[PROMPT_TOKENS - 1 + TOKENS :, 0] = END_PUSH
+    said = [*range(len(byte_alphabet()), len(byte_alphabet()) + TOKENS), shape.words]
+    for order, token in enumerate(said):
+        embeddings[token] = 0
+        embeddings[token, order] = SAID_LOGIT
+        positions[PROMPT_TOKENS - 1 + order, order] = SAID_PUSH
+    positions[PROMPT_TOKENS + TOKENS :, TOKENS] = SAID_PUSH
     decoder.embeddings.weight = decoder.projection.weight = embeddings
     decoder.position_encodings.encodings = positions
 

@@ -37,6 +37,9 @@ FRAME_SAMPLES = 320
 BLOCK_SAMPLES = 2560
 """The smallest length that is whole VAD hops (512) and whole chunks (1280)."""
 SIZES = ("tiny", "small", "medium")
+REST = 3
+"""Partial words are decoded anew after this many times as much speech as came while they were decoded last, at the
+soonest: a machine that is too slow for them has three quarters of its time for final ones."""
 FORCE_UPDATE = 1
 """Source: MOONSHINE_FLAG_FORCE_UPDATE in moonshine-c-api.h."""
 
@@ -177,13 +180,16 @@ class MoonshineStream:
         self._partial_samples = partial_samples
         self._heard = 0
         self._decoded = 0
+        self._rest = 0
         self._text = ""
 
     def feed(self, pcm: Pcm) -> str:
         """Raises: EngineBadOutput."""
         self._add(pcm)
+        if 0 < self._decoded == self._heard:
+            self._rest = REST * len(pcm)
         self._heard += len(pcm)
-        if self._heard - self._decoded >= self._partial_samples:
+        if self._heard - self._decoded >= max(self._partial_samples, self._rest):
             self._decode()
         return self._text
 
