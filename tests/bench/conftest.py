@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -26,15 +27,20 @@ SMALL = {
 
 
 @pytest.fixture
-def small_shapes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Shape]:
+def small_shapes() -> Iterator[dict[str, Shape]]:
     """The catalogue with every shape scaled down."""
     small = {
         name: Shape(name, SHAPES[name].kind, "scaled down", write, SHAPES[name].scheme, SHAPES[name].file,
                     SHAPES[name].options)
         for name, write in SMALL.items()
     }  # fmt: skip
-    for name in list(SHAPES):
-        monkeypatch.delitem(SHAPES, name)
-    for name, shape in small.items():
-        monkeypatch.setitem(SHAPES, name, shape)
-    return small
+    kept = dict(SHAPES)
+    _replace_all(small)
+    yield small
+    _replace_all(kept)
+
+
+def _replace_all(shapes: dict[str, Shape]) -> None:
+    """In their order, which messages show."""
+    SHAPES.clear()
+    SHAPES.update(shapes)
