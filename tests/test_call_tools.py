@@ -79,10 +79,10 @@ def test_a_caller_is_handed_over_when_the_words_that_say_so_have_been_heard() ->
     async def act(world: Script) -> None:
         await world.say("the sales people please")
         await world.until("speaking")
-        assert not world.wire.transfers
+        assert not world.transfers
         await world.until("ended")
 
     wish = ToolCall("c1", "transfer_call", {"to": "sales"})
     world = perform(act, wish, tools=[transfer_tool({"Sales": "+15550001"})])
-    assert world.wire.transfers == ["+15550001"]
+    assert world.transfers == ["+15550001"]
     assert world.exchanges[0][1] == "One moment, I am putting you through to Sales."

@@ -102,6 +102,31 @@ def test_after_a_long_silence_the_answer_is_spoken_at_once() -> None:
     talk.expect(ev.DeliverErrand(6, 4, introduce=False), ev.StartPlayout(6))
 
 
+def test_an_answer_does_not_begin_while_the_caller_may_just_be_beginning() -> None:
+    talk = asked()
+    errand = talk.all(ev.BeginErrand)[-1].errand
+    talk.quiet(1000)
+    talk.speak(32)
+    talk.feed(ev.ErrandReady(errand, "answered"))
+    assert states(talk, errand)[-1] == "ready"
+    talk.speak(32)
+    assert states(talk, errand)[-1] == "ready"
+    talk.quiet(32)
+    assert states(talk, errand)[-1] == "speaking", "it was a click"
+
+
+def test_a_last_voiced_window_holds_an_answer_back_no_longer_than_an_utterance_takes_to_begin() -> None:
+    talk = asked()
+    errand = talk.all(ev.BeginErrand)[-1].errand
+    talk.quiet(1000)
+    talk.speak(32)
+    talk.feed(ev.ErrandReady(errand, "answered"))
+    talk.wait(talk.settings.start_ms - 1)
+    assert states(talk, errand)[-1] == "ready"
+    talk.wait(1)
+    assert states(talk, errand)[-1] == "speaking", "no more windows came"
+
+
 def test_an_answer_that_comes_while_the_bot_speaks_waits_for_its_end() -> None:
     talk = asked()
     talk.ask("tell me a story")

@@ -73,9 +73,9 @@ def test_a_late_answer_is_timed_from_the_silence_and_seen_when_it_begins_over_th
     ready = {"type": "errand", "errand": 4, "state": "ready"}
     speaking = ready | {"state": "speaking"}
     polite = caller([Said(line(), 1.0, 2.0)], [3.0, 3.02, 5.2], [(4.0, ready), (5.0, speaking)])
-    assert late_answers(polite) == [{"ms": pytest.approx(1200), "over_the_caller": False, "after_a_question": False}]
+    assert late_answers(polite) == [{"ms": pytest.approx(1200), "into_a_line_s": 0.0, "after_a_question": False}]
     rude = caller([Said(line(), 1.0, 6.0)], [5.2], [(4.0, ready), (5.0, speaking)])
-    assert late_answers(rude)[0]["over_the_caller"] is True
+    assert late_answers(rude)[0]["into_a_line_s"] == pytest.approx(4.2)
 
 
 def test_figures_are_percentiles_of_what_is_known() -> None:

@@ -27,6 +27,7 @@ from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
 from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, TextDelta, ToolCall
 from voicebot.session import CallDeps
+from voicebot.transports.base import PhoneLine
 
 Answer = str | ToolCall
 WORD_MS = 240
@@ -72,6 +73,7 @@ class Script(World):
         """
         self._ask = ask
         self._more_tools = tools
+        self.transfers: list[str] = []
         self._act = act
         self._answers = answers
         self._failing = failing
@@ -91,6 +93,14 @@ class Script(World):
 
     def _settings(self) -> TurnSettings:
         return self._turn_settings
+
+    def _line(self) -> PhoneLine:
+        async def transfer(target: str) -> bool:
+            self.transfers.append(target)
+            self.session.hang_up("the carrier has taken the caller on")
+            return True
+
+        return PhoneLine(transfer=transfer)
 
     def _deps(self) -> CallDeps:
         return replace(super()._deps(), tools=Toolbox((*TOOLS.values(), *self._more_tools)))

@@ -32,7 +32,6 @@ class SimWire:
         self.narrowband = clearing
         self.state = "listening"
         self.volumes: list[int] = []
-        self.transfers: list[str] = []
         self.closed = False
         self.mute = False
         """Whether the caller has no microphone: nothing at all is sent up."""
@@ -82,9 +81,6 @@ class SimWire:
         self.closed = True
 
     # ---- the far end
-
-    def transfer(self, target: str) -> None:
-        self.transfers.append(target)
 
     def _drop_unplayed(self) -> None:
         """What was under way when the clear caught up with it; the frame that is playing is cut in the middle."""

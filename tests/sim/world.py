@@ -27,6 +27,7 @@ from voicebot.core.trace import header_line, replay
 from voicebot.recorder import Recorder
 from voicebot.session import CallDeps, Session
 from voicebot.speaker import MAX_QUEUED_S
+from voicebot.transports.base import NO_LINE, PhoneLine
 
 CALL_BEGAN = datetime(2030, 5, 6, 9, 30, tzinfo=UTC)
 LONGEST_S = 300.0
@@ -120,8 +121,11 @@ class World:
         self.tts = self._lane(SimTts(self._fork(), self.bot_words, self.wire.playout_rate_hz), (0.02, 0.2), (0.0, 0.1))
         self.tts.engine.owner = lambda: self.tts.owner
         self.expert: Any = None
-        self.session = Session("world", self.wire, self._deps())
+        self.session = Session("world", self.wire, self._deps(), line=self._line())
         self.caller: Any = Caller(self._fork(), self.caller_words, self.wire, self.session)
+
+    def _line(self) -> PhoneLine:
+        return NO_LINE
 
     def _fork(self) -> Random:
         """A source of its own for each part, so that one's draws do not move another's."""

@@ -75,6 +75,11 @@ class Endpointer:
         return self._open and not self._soft_ended
 
     @property
+    def stirring(self) -> bool:
+        """The last window was voiced, and it is too early to call that an utterance."""
+        return self._run_ms > 0 and not self._open
+
+    @property
     def silence_ms(self) -> float:
         """Since the last voiced window."""
         return (self._now_sample - self._voiced_until) / SAMPLES_PER_MS

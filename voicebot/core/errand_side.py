@@ -118,14 +118,20 @@ class ErrandSide(ReplySide):
         self._show(errand, "ready")
         return True
 
-    def _mind_gap(self, quiet: bool) -> None:
-        """After every step: speak what waits as soon as both sides have been silent long enough."""
+    def _mind_gap(self, quiet: bool, stirring: bool) -> None:
+        """After every step: speak what waits as soon as both sides have been silent long enough.
+
+        `stirring`: the caller may just have begun to speak, so this is no moment to begin.
+        """
         if not quiet:
             self._quiet_since = None
             self._timers.drop("gap")
             return
         if self._quiet_since is None:
             self._quiet_since = self._now
+        if stirring:
+            self._timers.drop("gap")
+            return
         if self._notices:
             self._say(self._notices.popleft())
             return

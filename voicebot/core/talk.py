@@ -118,6 +118,9 @@ class Timers:
     def next(self) -> float | None:
         return min(self._at.values(), default=None)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._at
+
     def set(self, name: str, at: float) -> None:
         self._at[name] = at
 

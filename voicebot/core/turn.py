@@ -101,6 +101,10 @@ class TurnMachine(DraftSide):
             self._open_turn(edge)
         elif self._turn is not None:
             self._on_edge(self._turn, edge)
+        if self._endpoint.stirring:
+            self._set_timer("stir", self.settings.start_ms)
+        else:
+            self._timers.drop("stir")
         return True
 
     def _on_edge(self, turn: Turn, edge: SpeechResumed | SoftEnded | None) -> None:
@@ -299,7 +303,7 @@ class TurnMachine(DraftSide):
                 self._reply_overdue(self._live)
             case "digits":
                 self._enter_digits()
-            case "gap":
+            case "gap" | "stir":
                 pass  # What waits is spoken by what follows every step.
             case _:
                 self._out.append(ev.EndCall(f"{name} limit reached"))
@@ -338,7 +342,7 @@ class TurnMachine(DraftSide):
 
     def _settle(self) -> None:
         """Fill a gap with what waits to be said, then tell the state if it changed."""
-        self._mind_gap(self._turn is None and self._live is None)
+        self._mind_gap(self._turn is None and self._live is None, stirring="stir" in self._timers)
         self._publish_state(self._state_now())
 
     def _state_now(self) -> ev.State:

@@ -47,6 +47,8 @@ seven. Source for the last: escalation shares of 10 to 18 % in published cascade
 WITHDRAWN = 0.1
 """Of the hard ones, so many are followed by "never mind"."""
 SLOWEST = 5
+TOGETHER_S = 0.15
+"""Two who begin within this time of each other began together: nobody can tell a voice from a breath sooner."""
 KEY_ENV = "EVENING_KEY"
 HANDBOOK = """# House
 
@@ -194,7 +196,7 @@ def late_answers(caller: EveningCaller) -> list[dict[str, Any]]:
             start = ear.first_after(at)
             quiet = max(ready[event["errand"]], ear.last_before(start), ear.last_said(start))
             told.append(
-                {"ms": (start - quiet) * 1000, "over_the_caller": ear.speaking(start), "after_a_question": asked}
+                {"ms": (start - quiet) * 1000, "into_a_line_s": ear.into_a_line(start), "after_a_question": asked}
             )
     return told
 
@@ -233,7 +235,8 @@ def report(config: Config, callers: Sequence[EveningCaller], price_as: str, pric
         "slowest": sorted((turn for turn in turns if turn["ms"] == turn["ms"]), key=lambda turn: -turn["ms"])[:SLOWEST],
         "late_answers": {
             "n": len(late),
-            "begun_over_the_caller": sum(answer["over_the_caller"] for answer in late),
+            "begun_over_the_caller": sum(answer["into_a_line_s"] > TOGETHER_S for answer in late),
+            "begun_together_with_the_caller": sum(0 < answer["into_a_line_s"] <= TOGETHER_S for answer in late),
             "ms_after_the_silence": spread([answer["ms"] for answer in late if not answer["after_a_question"]]),
             "after_a_question_ms": spread([answer["ms"] for answer in late if answer["after_a_question"]]),
         },

@@ -204,9 +204,9 @@ class Ear:
     def last_before(self, at_s: float) -> float:
         return next((one + 0.02 for one in reversed(self.loud) if one < at_s - 1e-6), -math.inf)
 
-    def speaking(self, at_s: float) -> bool:
-        """Whether the caller is in the middle of a line."""
-        return any(one.start_s <= at_s < one.stop_s for one in self.caller.said)
+    def into_a_line(self, at_s: float) -> float:
+        """How long the caller has been speaking then; 0 in silence."""
+        return max((at_s - one.start_s for one in self.caller.said if one.start_s <= at_s < one.stop_s), default=0.0)
 
     def last_said(self, at_s: float) -> float:
         return max((one.stop_s for one in self.caller.said if one.stop_s <= at_s), default=-math.inf)
