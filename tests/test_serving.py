@@ -6,20 +6,22 @@ import asyncio
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import websockets
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from tests.test_server import SCRIPTED, start_of
 from tests.transports.test_webrtc import Microphone
+from voicebot.ledger.reader import reading
 
 pytestmark = pytest.mark.realtime
 
@@ -82,9 +84,17 @@ async def server(tmp_path: Path, *overrides: str) -> AsyncIterator[Server]:
 @asynccontextmanager
 async def browser(running: Server) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
     """A WebRTC call that plays a tone; yields its id and the events as they come."""
+    async with page(running) as (call, events, _):
+        yield call, events
+
+
+@asynccontextmanager
+async def page(running: Server) -> AsyncIterator[tuple[str, list[dict[str, Any]], RTCDataChannel]]:
+    """The same, with the channel that turns are typed into."""
     connection, events = RTCPeerConnection(RTCConfiguration(iceServers=[])), []
     connection.addTrack(Microphone())
-    connection.createDataChannel("events").on("message", lambda text: events.append(json.loads(text)))
+    channel = connection.createDataChannel("events")
+    channel.on("message", lambda text: events.append(json.loads(text)))
     await connection.setLocalDescription(await connection.createOffer())
     offer = {"type": "offer", "sdp": connection.localDescription.sdp}
     answer = (await running.client.post("/api/offer", json=offer)).json()
@@ -93,7 +103,7 @@ async def browser(running: Server) -> AsyncIterator[tuple[str, list[dict[str, An
         async with asyncio.timeout(5):
             while len(events) < 2:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
-        yield answer["call_id"], events
+        yield answer["call_id"], events, channel
     finally:
         await connection.close()
 
@@ -234,3 +244,36 @@ def test_on_a_hangup_signal_the_server_takes_the_fleet_of_the_changed_settings(t
             await process.wait()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("kept", [1, 4])
+def test_killed_in_mid_call_it_has_lost_no_committed_turn_and_the_ledger_opens_clean(tmp_path: Path, kept: int) -> None:
+    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+    books = (f"ledger.url={ledger}", f"ledger.journal_dir={tmp_path / 'journal'}")
+
+    def committed(events: list[dict[str, Any]]) -> dict[int, str]:
+        return {one["turn"]: one["text"] for one in events if one["type"] == "transcript" and one["final"]}
+
+    async def main() -> tuple[str, dict[int, str]]:
+        async with server(tmp_path, *books) as running, page(running) as (call, events, channel):
+            async with asyncio.timeout(20):
+                for turn in range(1, kept + 1):
+                    channel.send(json.dumps({"type": "text", "text": f"hello number {turn}"}))
+                    while len(committed(events)) < turn:  # noqa: ASYNC110 - another process
+                        await asyncio.sleep(0.002)
+            running.process.kill()  # While it makes or speaks the last reply.
+            await running.process.wait()
+            return call, committed(events)
+
+    async def again() -> None:
+        async with server(tmp_path, *books) as running:
+            assert (await running.client.get("/healthz")).json() == {"status": "ready"}
+
+    call, told = asyncio.run(main())
+    with reading(ledger, tmp_path / "journal") as books_of_it:
+        found = books_of_it.call(call)
+    assert {row["turn"] for row in found["turns"]} == set(told)
+    assert found["ended_s"] is None and found["transport"] == "webrtc"
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+    asyncio.run(again())
