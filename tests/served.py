@@ -52,9 +52,14 @@ class Caller(LoopbackTransport):
         return [event["state"] for event in self.shown("errand")]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():  # noqa: ASYNC110 - whatever the condition is about has no event
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not condition():  # noqa: ASYNC110 - whatever the condition is about has no event
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            heard = [event["text"] for event in self.shown("transcript") if event["final"]]
+            account = f"heard {heard}, told {self.told}, errands {self.errands}, now {self.state}"
+            raise AssertionError(f"it did not come true within {PATIENCE_S:g} s: {account}") from None
 
     async def until_told(self, count: int) -> None:
         """Until so many replies have been heard to their end."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 from tests.brain.test_reply import QUICK, RATE_HZ, ListedLlm, ListedSink, no_tasks
 from tests.sim.engines import BotWords, SimTts
-from tests.sim.lane import VirtualLane
+from tests.sim.lane import Behaviour, VirtualLane
 from tests.virtual_time import run
 from voicebot.brain.account import Notebook
 from voicebot.brain.agenda import Agenda
@@ -220,6 +220,45 @@ def test_a_quick_expert_answers_in_place_once_the_turn_stands() -> None:
 
     world.play(talk)
     assert world.said == ["Of many causes."]
+
+
+def slow_after_all(world: World) -> None:
+    """An expert that used to be quick is asked, and is not."""
+
+    async def talk(brain: CallBrain) -> None:
+        assert world.expert is not None
+        world.expert._waits_ms.append(300)
+        await world.turn(brain, HARD)
+
+    world.play(talk)
+
+
+def test_an_expert_that_is_not_quick_after_all_is_waited_for_with_a_few_words() -> None:
+    world = World(FakeExpert("Of many causes.", wait_s=2.0))
+    slow_after_all(world)
+    assert world.said == [acknowledgement(HARD), "Of many causes."]
+    assert world.wanted == [], "it is asked already"
+
+
+def test_an_expert_that_says_nothing_in_place_is_replaced_and_not_taken_for_quick_again() -> None:
+    world = World(FakeExpert("Never.", wait_s=60.0))
+    slow_after_all(world)
+    assert world.said == [acknowledgement(HARD), LATE_NOTICE, "Hi."]
+    assert world.expert is not None and world.expert.expected_ms == (300 + 5000) / 2
+
+
+def test_a_local_answer_that_never_comes_leaves_the_notice() -> None:
+    world = World(FakeExpert(error=EngineUnavailable("down")))
+    world.lane = VirtualLane(world.llm, Behaviour((100.0, 100.0), (0.0, 0.0)), Random(1))
+    member = Member("talker", frozenset({"talk"}), world.lane, general=True)
+    world.deps = replace(world.deps, fleet=Fleet([member]))
+    heard: list[list[str]] = []
+
+    async def talk(brain: CallBrain) -> None:
+        heard.append(await errand(world, brain))
+
+    world.play(talk)
+    assert heard == [[DOWN_NOTICE]]
 
 
 def test_a_quick_expert_that_fails_is_replaced_by_the_talker() -> None:

@@ -35,6 +35,8 @@ from voicebot.lane import LaneLike
 
 CONTEXT_LINES = 4
 """Earlier lines that the router sees."""
+LOCAL_S = 15.0
+"""How long the local answer in an expert's place may take; beyond, the caller hears only that there is none."""
 LATE_NOTICE = "That took too long."
 
 
@@ -248,18 +250,36 @@ class CallBrain:
         await reply.put(acknowledgement(text))
 
     async def _ask_in_place(self, reply: Reply, turn: int, text: str, talk: list[Message], plan: Plan) -> None:
-        """The expert is quick: its answer is the reply. It is asked when the turn stands, not before."""
+        """The expert is quick: its answer is the reply. It is asked when the turn stands, not before.
+
+        Where it is not quick after all, the caller hears a few words meanwhile.
+        """
         assert self._deps.expert is not None
         await reply.committed()
         self._report(ReplyBegan(reply.number, self._deps.expert.name, {"member": EXPERT}))
-        try:
-            async for clause in self._asked(turn, text, talk):
-                await reply.put(clause)
-        except (EgressDenied, EngineError) as error:
-            if reply.written:
-                raise
+        begun = asyncio.Event()
+        error: EgressDenied | EngineError | None = None
+        async with asyncio.TaskGroup() as group:
+            meanwhile = group.create_task(self._say_meanwhile(reply, text, begun))
+            try:
+                async for clause in self._asked(turn, text, talk):
+                    begun.set()
+                    await reply.put(clause)
+            except (EgressDenied, EngineError) as failed:
+                error = failed
+            meanwhile.cancel()
+        if error is not None and begun.is_set():
+            raise error
+        if error is not None:
             local = Plan("member", plan.members, plan.reason, notice=notice_of(error))
             await self._ask_members(reply, turn, text, talk, local)
+
+    async def _say_meanwhile(self, reply: Reply, text: str, begun: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(self._deps.limits.acknowledge_ms / 1000):
+                await begun.wait()
+        except TimeoutError:
+            await reply.put(acknowledgement(text))
 
     async def _asked(self, turn: int, text: str, talk: list[Message]) -> AsyncIterator[str]:
         """The expert's clauses, booked whatever becomes of it."""
@@ -302,8 +322,9 @@ class CallBrain:
         request = LlmRequest(member.messages(talk), sampling=member.sampling, session=self._call)
         chunks = member.lane.stream(lambda cancel: engine.generate(request, cancel))
         try:
-            return "".join([chunk.text async for chunk in chunks if isinstance(chunk, TextDelta)]).strip()
-        except EngineError:
+            async with asyncio.timeout(LOCAL_S):
+                return "".join([chunk.text async for chunk in chunks if isinstance(chunk, TextDelta)]).strip()
+        except (EngineError, TimeoutError):
             member.failed(self._clock())
             return ""
 

@@ -60,7 +60,7 @@ class Expert:
 
     @property
     def expected_ms(self) -> float | None:
-        """The median wait for the first words of the last answers; None before the first."""
+        """The median wait for the first words of the last answers, in vain or not; None before the first."""
         return statistics.median(self._waits_ms) if self._waits_ms else None
 
     def request(self, messages: Sequence[Message], question: str, call: str) -> LlmRequest:
@@ -96,6 +96,10 @@ class Expert:
                     attempt.done = chunk
             for clause in splitter.flush():
                 yield clause
+        except EngineTimeout:
+            if math.isnan(attempt.ttft_ms):
+                self._waits_ms.append((loop.time() - asked) * 1000)
+            raise
         finally:
             attempt.ms = (loop.time() - asked) * 1000
 
