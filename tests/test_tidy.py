@@ -233,6 +233,12 @@ def test_no_exception_is_swallowed_unseen() -> None:
     assert not silent
 
 
+def test_nothing_that_serves_calls_logs_an_exceptions_own_words() -> None:
+    """They may be a caller's; `faults.outline` tells kind and place."""
+    serving = [path for path in sources() if not within(module(path), ("training", "evals", "bench", "cli"))]
+    assert [module(path) for path in serving if "log.exception(" in path.read_text(encoding="utf-8")] == []
+
+
 @cache
 def tracked() -> tuple[Path, ...]:
     """What git tracks; the files on disk where there is no git (an unpacked archive)."""

@@ -29,6 +29,7 @@ from voicebot.core.composed import Piece, WroteAll, WroteCall, WroteText
 from voicebot.core.events import PublishTurn
 from voicebot.core.history import Line
 from voicebot.core.wishes import Wishes
+from voicebot.faults import outline
 from voicebot.frontier import call_label
 from voicebot.service import VoiceServer
 
@@ -58,8 +59,8 @@ class Chat:
                 await self._write()
         except Unavailable as error:
             await self.pieces.put(WroteAll("failed", reason=str(error)))
-        except Exception as error:
-            log.exception("chat %s: internal error", self.call)
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this answer and no other
+            log.error("chat %s: internal error: %s", self.call, outline(error))
             await self.pieces.put(WroteAll("failed", reason=f"internal error: {type(error).__name__}"))
 
     async def _write(self) -> None:

@@ -28,6 +28,7 @@ from voicebot.core.settings import TurnSettings
 from voicebot.engines.base import LlmEngine, SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.engines.registry import create
 from voicebot.errors import ConfigError, VoicebotError
+from voicebot.faults import outline
 from voicebot.frontier import call_label
 from voicebot.lane import Lane
 from voicebot.metrics import Metrics
@@ -268,8 +269,8 @@ class VoiceServer:
 async def _guarded(work: Coroutine[Any, Any, None], name: str) -> None:
     try:
         await work
-    except Exception:
-        log.exception("%s: ended by an error of ours", name)
+    except Exception as error:  # noqa: BLE001 - a fault of ours ends this piece of work and no other
+        log.error("%s: ended by an error of ours: %s", name, outline(error))
 
 
 def _engines(resolved: Resolved) -> tuple[VadEngine, Lane[SttEngine], Lane[LlmEngine], Lane[TtsEngine]]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from voicebot.errors import ConfigError, EngineError, ProtocolError
+from voicebot.faults import outline
 from voicebot.frontier import call_label
 from voicebot.service import VoiceServer, product_version
 
@@ -77,8 +78,8 @@ class _Doors:
             await self._serve(reader, writer)
         except (ConnectionError, TimeoutError):
             pass  # The client is gone, or reads too slowly.
-        except Exception:
-            log.exception("wyoming: a connection has been ended by an error of ours")
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this connection and no other
+            log.error("wyoming: a connection has been ended by an error of ours: %s", outline(error))
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -35,7 +35,7 @@ from voicebot.engines.base import (
     TtsEngine,
 )
 from voicebot.engines.registry import create, parse
-from voicebot.errors import ConfigError, EngineBadOutput, VoicebotError
+from voicebot.errors import ConfigError, EngineBadOutput, EngineUnavailable, VoicebotError
 from voicebot.frontier import Frontier
 from voicebot.machine import nvidia_gpus, this_machine, total_memory_mb
 from voicebot.profiles import Resolved, resolve_profile
@@ -201,6 +201,11 @@ def _privacy(config: Config, resolved: Resolved) -> Check:
         return Check("privacy", "failed", str(error), "set frontier.url to another URL")
     frontier.detector = Detector() if frontier.remote is not None else None
     detail = "; ".join(frontier.told())
+    try:
+        if frontier.remote is not None:
+            frontier.remote.load()  # Asks nobody: it looks for the package and the key.
+    except EngineUnavailable as error:
+        return Check("privacy", "failed", str(error), "the server does not start without it")
     if frontier.detector is not None and frontier.detector.problem:
         return Check("privacy", "warning", detail, "the frontier will never be asked; mend what the line above names")
     return Check("privacy", "ok", detail)
