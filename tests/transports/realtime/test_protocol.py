@@ -512,8 +512,10 @@ def test_an_old_client_is_understood_and_hears_the_names_it_knows() -> None:
         "temperature": 0.7,
         "max_response_output_tokens": "inf",
     }
-    talk.send("session.update", session=old)
+    tool = TOOL | {"parameters": {"type": "object", "properties": {"type": {"type": "string"}}}}
+    talk.send("session.update", session=old | {"tools": [tool]})
     session = talk.last("session.updated")["session"]
+    assert session["tools"] == [tool]
     assert (session["input_audio_format"], session["modalities"]) == ("g711_ulaw", ["audio", "text"])
     assert session["turn_detection"]["silence_duration_ms"] == 300 and session["voice"] == "espeak"
     talk.ask("what is next")

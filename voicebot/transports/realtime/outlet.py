@@ -52,21 +52,23 @@ class Outlet:
 
 
 def _for_beta(event: dict[str, Any]) -> dict[str, Any]:
-    named: dict[str, Any] = _renamed(event) | {"type": _BETA_NAMES.get(event["type"], event["type"])}
+    """A client's own objects in it (tools, arguments) stay as they are."""
+    named = event | {"type": _BETA_NAMES.get(event["type"], event["type"])}
     if "session" in event:
         named["session"] = shown_to_beta(event["session"])
+    if "item" in event:
+        named["item"] = _item_for_beta(event["item"])
     if "response" in event:
-        spoken = event["response"]["output_modalities"] == ["audio"]
-        named["response"].pop("output_modalities")
-        named["response"]["modalities"] = ["audio", "text"] if spoken else ["text"]
+        response = dict(event["response"])
+        spoken = response.pop("output_modalities") == ["audio"]
+        response["modalities"] = ["audio", "text"] if spoken else ["text"]
+        response["output"] = [_item_for_beta(item) for item in response["output"]]
+        named["response"] = response
     return named
 
 
-def _renamed(value: Any) -> Any:
-    """Content parts under their old types, wherever they are."""
-    if isinstance(value, dict):
-        named = {key: _renamed(part) for key, part in value.items()}
-        if named.get("type") in _BETA_PARTS and "event_id" not in named:
-            named["type"] = _BETA_PARTS[named["type"]]
-        return named
-    return [_renamed(part) for part in value] if isinstance(value, list) else value
+def _item_for_beta(item: dict[str, Any]) -> dict[str, Any]:
+    if "content" not in item:
+        return item
+    parts = [part | {"type": _BETA_PARTS.get(part["type"], part["type"])} for part in item["content"]]
+    return item | {"content": parts}
