@@ -14,7 +14,7 @@ from voicebot.training import restore
 from voicebot.training.chat import ASSISTANT, END, FIXED_TOKENS, USER, call_text, pieces
 from voicebot.training.export import LAYER_NAMES, write_gguf
 from voicebot.training.generate import Generator
-from voicebot.training.restore import read_gguf
+from voicebot.training.restore import mixed, read_gguf
 from voicebot.training.shape import Shape
 from voicebot.training.tokenizer import token_id, train_tokenizer
 
@@ -119,3 +119,18 @@ def test_a_talker_of_other_tools_cannot_go_on(tiny: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(restore, "FIXED_TOKENS", (*FIXED_TOKENS, "another"))
     with pytest.raises(ConfigError, match=r'trained for other tools or arguments \(\["another"\]\)'):
         read_gguf(tiny)
+
+
+def test_a_mix_lies_between_a_talker_and_its_offspring(tiny: Path, tmp_path: Path) -> None:
+    shape, weights, tokenizer = read_gguf(tiny)
+    write_gguf(shape, {name: value + 1 for name, value in weights.items()}, tokenizer, tmp_path / "more.gguf")
+    _, between, _ = mixed(tiny, tmp_path / "more.gguf", 0.25)
+    for name, value in between.items():
+        np.testing.assert_allclose(value, weights[name] + 0.25, atol=2e-3)
+
+
+def test_talkers_of_two_shapes_are_not_mixed(tiny: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    shape = Shape(tokenizer.get_vocab_size(), width=32, layers=1, heads=4, kv_heads=2, feed_forward=64, context=128)
+    write_gguf(shape, random_weights(shape), tokenizer, tmp_path / "less.gguf")
+    with pytest.raises(ConfigError, match="not of one shape and tokenizer"):
+        mixed(tiny, tmp_path / "less.gguf", 0.5)

@@ -30,6 +30,20 @@ def read_gguf(path: Path) -> tuple[Shape, Weights, Tokenizer]:
     return _shape(reader), weights, _tokenizer(reader, path)
 
 
+def mixed(first: Path, second: Path, share: float) -> tuple[Shape, Weights, Tokenizer]:
+    """Weights between a talker and one that was trained on from it, `share` of the second: what was learned last,
+    without most of what was lost for it. Raises: ConfigError, also where they do not fit together.
+    """
+    shape, weights, tokenizer = read_gguf(first)
+    other_shape, others, other_tokenizer = read_gguf(second)
+    if shape != other_shape or tokenizer.get_vocab() != other_tokenizer.get_vocab():
+        raise ConfigError(
+            f"{first} and {second} are not of one shape and tokenizer; mix a talker with its own offspring"
+        )
+    between = {name: (1 - share) * value + share * others[name] for name, value in weights.items()}
+    return shape, between, tokenizer
+
+
 def _value(reader: gguf.GGUFReader, key: str) -> object:
     found = reader.get_field(key)
     if found is None:

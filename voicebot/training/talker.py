@@ -1,4 +1,4 @@
-"""`python -m voicebot.training.talker train|export`: trains the talker and writes it as GGUF.
+"""`python -m voicebot.training.talker train|export|mix`: trains the talker and writes it as GGUF.
 
 Needs torch, tokenizers and gguf, which the server does not: see `models/talker/README.md`.
 """
@@ -19,7 +19,7 @@ from voicebot.training.chat import Turn
 from voicebot.training.export import write_gguf
 from voicebot.training.generate import Generator
 from voicebot.training.model import Talker
-from voicebot.training.restore import read_gguf
+from voicebot.training.restore import mixed, read_gguf
 from voicebot.training.shape import Shape
 from voicebot.training.tokenizer import load_tokenizer, train_tokenizer
 
@@ -84,6 +84,11 @@ def run_export(options: argparse.Namespace) -> None:
     say(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
 
 
+def run_mix(options: argparse.Namespace) -> None:
+    write_gguf(*mixed(options.first, options.second, options.share), options.out)
+    say(f"{options.out}: {options.share:g} of {options.second}, the rest of {options.first}")
+
+
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(description=__doc__)
     verbs = root.add_subparsers(dest="verb", required=True)
@@ -101,12 +106,17 @@ def parser() -> argparse.ArgumentParser:
     two = verbs.add_parser("export", help="write the GGUF file")
     two.add_argument("--work", type=Path, required=True)
     two.add_argument("--out", type=Path, required=True)
+    three = verbs.add_parser("mix", help="write the weights between a talker and one that was trained on from it")
+    three.add_argument("first", type=Path)
+    three.add_argument("second", type=Path)
+    three.add_argument("--share", type=float, default=0.5, help="of the second, 0 to 1")
+    three.add_argument("--out", type=Path, required=True)
     return root
 
 
 def main() -> None:
     options = parser().parse_args()
-    run_training(options) if options.verb == "train" else run_export(options)
+    {"train": run_training, "export": run_export, "mix": run_mix}[options.verb](options)
 
 
 if __name__ == "__main__":
