@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 from rich.console import Console
 
+from voicebot.assemble import Brainwork
 from voicebot.brain.detector import Detector
 from voicebot.config import Config
 from voicebot.core.audio import SPEECH_RATE_HZ, WINDOW_SAMPLES, Pcm, resampler
@@ -37,9 +38,11 @@ from voicebot.engines.base import (
 from voicebot.engines.registry import create, parse
 from voicebot.errors import ConfigError, EngineBadOutput, EngineUnavailable, VoicebotError
 from voicebot.frontier import Frontier
+from voicebot.lane import Lane
 from voicebot.machine import nvidia_gpus, this_machine, total_memory_mb
 from voicebot.profiles import Resolved, resolve_profile
 from voicebot.server import bind
+from voicebot.toolwork import Toolwork
 from voicebot.transports import opus
 
 SENTENCE = "what time is it"
@@ -95,7 +98,7 @@ def examine(config: Config) -> Report:
     report.engines = {kind: url for kind in KINDS if (url := getattr(resolved.engines, kind, None))}
     report.checks.append(_profile(resolved))
     report.checks += [_model(kind, url, resolved.models_dir) for kind, url in report.engines.items()]
-    report.checks.append(_privacy(config, resolved))
+    report.checks += [_fleet(config, resolved), _privacy(config, resolved)]
     report.checks.append(_self_test(resolved, report.self_test))
     return report
 
@@ -191,6 +194,29 @@ def _model(kind: str, url: str, models_dir: Path) -> Check:
     if target == Path() or not target.exists():
         return Check(name, "ok", url)
     return Check(name, "ok", f"{url} ({_size(target) / 1e6:.1f} MB)")
+
+
+def _fleet(config: Config, resolved: Resolved) -> Check:
+    """Who answers what, with which tools and documents; MCP servers are only named, not started."""
+    assert resolved.engines.llm is not None, "a resolved profile names every engine"
+    try:
+        brain = Brainwork(config, resolved, Lane(create("llm", resolved.engines.llm, resolved.models_dir)))
+        tools = Toolwork(config, documents=brain.documents)
+        if not config.tools.mcp:
+            tools.check(config)
+        if brain.documents is not None:
+            brain.documents.scan()
+    except ConfigError as error:
+        return Check("fleet", "failed", str(error), "mend what it names in [fleet], [tools] or [documents]")
+    told = ["; ".join(f"{one.name} ({', '.join(sorted(one.tasks))})" for one in brain.fleet)]
+    told += [f"{len(tools.box.offered(None))} tools", *(f"MCP server {name}" for name in config.tools.mcp)]
+    problems: dict[str, str] = {}
+    if brain.documents is not None:
+        told.append(f"{len(brain.documents.index)} passages of {len(brain.documents.files)} documents")
+        problems = brain.documents.problems
+    if problems:
+        return Check("fleet", "warning", "; ".join(told), f"cannot be read: {', '.join(problems)}")
+    return Check("fleet", "ok", "; ".join(told))
 
 
 def _privacy(config: Config, resolved: Resolved) -> Check:
