@@ -13,7 +13,7 @@ from tests.engines.fake_cache import END, FakeCache, logits_after
 from voicebot.engines.base import LlmChunk, LlmDone, Sampling, Score, TextDelta
 from voicebot.engines.llama_batch import WAITING_MAX, Limits, Scheduler, Underway
 from voicebot.engines.llama_c import Row
-from voicebot.engines.llama_pace import fewest_together
+from voicebot.engines.llama_pace import choose_threads, fewest_together
 from voicebot.engines.llama_sampling import Sampler, logprobs
 from voicebot.engines.llama_slots import Slots
 from voicebot.engines.llama_tasks import CHUNKS_AHEAD, Generation, Scoring, Vocabulary
@@ -325,10 +325,16 @@ class Slow:
 
     seconds: dict[int, float]
     now: float = 0.0
+    threads: int = 1
+    gain: float = 1.0
+    """How much faster a second thread makes it."""
 
     def decode(self, rows: Sequence[Row]) -> bool:
-        self.now += self.seconds[len(rows)]
+        self.now += self.seconds[len(rows)] / (self.gain if self.threads > 1 else 1)
         return True
+
+    def use_threads(self, together: int) -> None:
+        self.threads = together
 
     def clear(self) -> None:
         """There is no cache."""
@@ -346,3 +352,9 @@ class Slow:
 def test_it_is_measured_from_how_many_rows_on_a_batch_pays(seconds: dict[int, float], most: int, together: int) -> None:
     slow = Slow(seconds)
     assert fewest_together(slow, most, lambda: slow.now) == together
+
+
+@pytest.mark.parametrize(("gain", "threads"), [(1.8, 2), (0.95, 2), (0.5, 1)])
+def test_more_threads_are_used_unless_they_are_clearly_slower(gain: float, threads: int) -> None:
+    slow = Slow({8: 96}, gain=gain)
+    assert choose_threads(slow, (1, 2), 8, lambda: slow.now) == threads == slow.threads

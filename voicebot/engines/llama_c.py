@@ -50,7 +50,7 @@ class ContextOptions:
     sequences: int
     batch: int
     threads: int = 0
-    """0: half of the cores for a row alone, all of them for more."""
+    """0: half of the cores."""
 
 
 class Model:
@@ -126,12 +126,12 @@ class Context:
         """Raises: EngineUnavailable."""
         self._cpp = _library()
         self._vocabulary = model.vocabulary
-        cores = os.cpu_count() or 1
+        self.cores = os.cpu_count() or 1
+        self.threads = options.threads or max(1, self.cores // 2)
         params = self._cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = options.cells, options.sequences
         params.n_batch = params.n_ubatch = options.batch
-        params.n_threads = options.threads or max(1, cores // 2)
-        params.n_threads_batch = options.threads or cores
+        params.n_threads = params.n_threads_batch = self.threads
         params.kv_unified = True
         params.flash_attn_type = _FLASH_ATTENTION_AUTO
         self._pointer: Any = self._cpp.llama_init_from_model(model.pointer, params)
@@ -147,6 +147,10 @@ class Context:
         pointer, self._pointer = self._pointer, None
         if pointer:
             self._cpp.llama_free(pointer)
+
+    def use_threads(self, together: int) -> None:
+        """How many threads decode more than one row."""
+        self._cpp.llama_set_n_threads(self._pointer, self.threads, together)
 
     def decode(self, rows: Sequence[Row]) -> bool:
         """Evaluate at most `batch` rows. False: no cells are free for them, and nothing has changed.

@@ -1,11 +1,12 @@
-"""How many replies pay to be decoded together. Measured when a model is loaded, because it depends on its weights.
+"""How many replies pay to be decoded together, and on how many threads: measured when a model is loaded.
 
 llama.cpp's products of a few rows are fast for weights that it repacks (Q4_0) and slower than row by row for others
-(Q8_0 on x86: two rows take four times as long as one).
+(Q8_0 on x86: two rows take four times as long as one). Threads of a tiny model wait longer than they work.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -23,6 +24,8 @@ class Decoder(Protocol):
 
     def clear(self) -> None: ...
 
+    def use_threads(self, together: int) -> None: ...
+
 
 def fewest_together(decoder: Decoder, most: int, clock: Callable[[], float] = time.perf_counter) -> int:
     """The number of rows from which on one decode is faster than one for each; `most` + 1 where it never is.
@@ -37,6 +40,25 @@ def fewest_together(decoder: Decoder, most: int, clock: Callable[[], float] = ti
         return most + 1
     finally:
         decoder.clear()
+
+
+def choose_threads(
+    decoder: Decoder, counts: Sequence[int], size: int, clock: Callable[[], float] = time.perf_counter
+) -> int:
+    """Let `size` rows be decoded on the most threads of `counts`, in rising order, that are not clearly slower.
+
+    In doubt on more: other models that load at this moment slow down many threads more than few. Leaves the cache
+    empty. Raises: EngineError.
+    """
+    chosen, best = counts[0], math.inf
+    for count in counts:
+        decoder.use_threads(count)
+        took = _fastest(decoder, size, clock)
+        if took <= TIE * best:
+            chosen, best = count, min(took, best)
+    decoder.use_threads(chosen)
+    decoder.clear()
+    return chosen
 
 
 def _fastest(decoder: Decoder, size: int, clock: Callable[[], float]) -> float:

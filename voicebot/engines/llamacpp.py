@@ -19,7 +19,7 @@ from voicebot.engines.llama_batch import Limits, Scheduler, Underway
 from voicebot.engines.llama_c import Context, ContextOptions, Model, Row
 from voicebot.engines.llama_copying import COPIED, COPIED_KEY, Copying, Pieces, examples_of
 from voicebot.engines.llama_grammar import Grammar
-from voicebot.engines.llama_pace import fewest_together
+from voicebot.engines.llama_pace import choose_threads, fewest_together
 from voicebot.engines.llama_sampling import Sampler
 from voicebot.engines.llama_slots import Slots
 from voicebot.engines.llama_tasks import Generation, Scoring, Task, Vocabulary
@@ -48,7 +48,7 @@ class LlamaLlm:
         sequences: int = Field(24, ge=1, le=200)
         """Prompts kept in the cache, of requests under way and of idle calls."""
         threads: int = Field(0, ge=0)
-        """0: half of the cores for a reply alone, all for prompts and replies together."""
+        """0: half of the cores for a reply alone; for prompts and several replies all, if they are faster."""
         batch: int = Field(128, ge=1, le=2048)
         """Prompt tokens evaluated in one step; a cancel waits so long at most."""
         chunk: int = Field(32, ge=1)
@@ -203,6 +203,8 @@ def _prepare(model: Model, path: Path, options: LlamaLlm.Options) -> _Loaded:
         model, ContextOptions(options.cells or 2 * options.ctx, sequences + BRANCHES, rows, options.threads)
     )
     slots = Slots(context, range(sequences), context.cells, truncates=_truncates(context))
+    if not options.threads:
+        choose_threads(context, sorted({context.threads, context.cores}), options.calls)
     limits = Limits(options.calls, options.batch, options.chunk, fewest_together(context, options.calls))
     scheduler = Scheduler(context, slots, range(sequences, sequences + BRANCHES), limits)
     vocabulary = Vocabulary(model.piece, model.is_end, model.is_control)
