@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,19 @@ def test_llama_keeps_the_prompts_common_prefix_and_the_reply_does_not_change(gar
     third = done_of(list(engine.generate(longer, NEVER)))
     assert 0 < third.cached_tokens < third.prompt_tokens
     assert text_of(list(engine.generate(HELLO, NEVER))) == text_of(first)
+
+
+def test_llama_reads_a_prompt_ahead_when_no_token_is_asked_for(garage: Garage) -> None:
+    """The words so far of a caller who is still speaking: the whole sentence then starts from them."""
+    engine = garage.loaded("llm", LLAMA)
+    so_far, whole = "when do you open on", "when do you open on sundays and on holidays"
+    ahead = LlmRequest([Message("user", so_far)], sampling=Sampling(max_tokens=0), session="ahead")
+    assert [done.completion_tokens for done in engine.generate(ahead, NEVER) if isinstance(done, LlmDone)] == [0]
+    request = LlmRequest([Message("user", whole)], sampling=Sampling(max_tokens=5), session="ahead")
+    fresh = list(engine.generate(replace(request, session="other"), NEVER))
+    asked = list(engine.generate(request, NEVER))
+    assert done_of(fresh).cached_tokens >= len(so_far)
+    assert text_of(asked) == text_of(fresh)
 
 
 def test_llama_reports_log_probabilities_and_obeys_seed_temperature_stop_and_length(garage: Garage) -> None:

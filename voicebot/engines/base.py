@@ -202,6 +202,7 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 200
+    """0: the prompt is only read, so that one which begins like it is answered sooner. For engines with a cache."""
     seed: int | None = None
     stop: tuple[str, ...] = ()
 
