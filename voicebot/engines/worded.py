@@ -7,7 +7,8 @@ would with the true weights: the recogniser's words decide how long is waited, t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import Any
@@ -16,6 +17,8 @@ from pydantic import Field, model_validator
 
 from voicebot.core.audio import SPEECH_RATE_HZ
 from voicebot.engines.base import (
+    BatchChunks,
+    BatchedEngine,
     Cancel,
     Kind,
     LlmChunk,
@@ -120,6 +123,7 @@ class WordedLlm:
         self._inner: LlmEngine = _inner("llm", options.engine, spec)
         self._replies = cycle(options.reply)
         self.max_concurrency = self._inner.max_concurrency
+        self.batch_size: int = getattr(self._inner, "batch_size", 1)
 
     @property
     def name(self) -> str:
@@ -132,22 +136,42 @@ class WordedLlm:
     def close(self) -> None:
         self._inner.close()
 
+    def step(self) -> bool:
+        """As the engine behind, which works on several requests at once or on one."""
+        return isinstance(self._inner, BatchedEngine) and self._inner.step()
+
     def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
         reply = next(self._replies)
         tokens = [reply[at : at + TOKEN_CHARS] for at in range(0, len(reply), TOKEN_CHARS)]
         sampling = replace(request.sampling, max_tokens=len(tokens))
-        made = self._inner.generate(replace(request, sampling=sampling, tools=request.tools), cancel)
-        yield from _worded(iter(tokens), made)
+        return WordedChunks(tokens, self._inner.generate(replace(request, sampling=sampling), cancel))
 
 
-def _worded(tokens: Iterator[str], made: Iterator[LlmChunk]) -> Iterator[LlmChunk]:
+class WordedChunks:
     """A chunk of random text stands for one token; what the model did not come to say is said at its end."""
-    for chunk in made:
-        if isinstance(chunk, TextDelta) and (token := next(tokens, "")):
-            yield TextDelta(token)
-        elif isinstance(chunk, LlmDone):
-            yield from (TextDelta(rest) for rest in tokens)
-            yield replace(chunk, finish_reason="stop", mean_logprob=math.nan, min_logprob=math.nan)
+
+    def __init__(self, tokens: Sequence[str], made: Iterator[LlmChunk]) -> None:
+        self._tokens = deque(tokens)
+        self._made = made
+        self._waiting: deque[LlmChunk] = deque()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next chunk is there without work."""
+        return bool(self._waiting) or not isinstance(self._made, BatchChunks) or self._made.ready
+
+    def __iter__(self) -> Iterator[LlmChunk]:
+        return self
+
+    def __next__(self) -> LlmChunk:
+        while not self._waiting:
+            chunk = next(self._made)
+            if isinstance(chunk, TextDelta) and self._tokens:
+                self._waiting.append(TextDelta(self._tokens.popleft()))
+            elif isinstance(chunk, LlmDone):
+                self._waiting += [TextDelta(token) for token in self._tokens]
+                self._waiting.append(replace(chunk, finish_reason="stop", mean_logprob=math.nan, min_logprob=math.nan))
+        return self._waiting.popleft()
 
 
 def _inner(kind: Kind, url: str, spec: EngineSpec) -> Any:
