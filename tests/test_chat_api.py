@@ -34,7 +34,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 @pytest.fixture
 def openai(client: TestClient) -> OpenAI:
-    return OpenAI(base_url="http://testserver/v1", api_key="any", http_client=client, max_retries=0)
+    return OpenAI(base_url="http://localhost/v1", api_key="any", http_client=client, max_retries=0)
 
 
 def error_of(answer: Any, status: int) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_a_member_can_be_asked_alone_and_the_models_are_listed(openai: OpenAI) -
 
 def test_a_clients_tool_is_called_and_its_result_phrased(tmp_path: Path) -> None:
     with serving(tmp_path, TOOL_CALL) as client:
-        openai = OpenAI(base_url="http://testserver/v1", api_key="any", http_client=client, max_retries=0)
+        openai = OpenAI(base_url="http://localhost/v1", api_key="any", http_client=client, max_retries=0)
         messages: Any = [{"role": "user", "content": "where is my order"}]
         tools: Any = [LOOK_UP]
         first = openai.chat.completions.create(model="voicebot", messages=messages, tools=tools).choices[0]

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 from tests.test_server import serving
 from voicebot.api_keys import Keys, Unauthorized
 
-PATH = "/v1/realtime?model=voicebot"
+PATH = "ws://localhost/v1/realtime?model=voicebot"
 MANUAL = {"type": "session.update", "session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}}}
 LOUD = base64.b64encode(np.full(24_000, 5_000, np.int16).tobytes()).decode()
 
@@ -47,7 +47,7 @@ def refused(client: TestClient, headers: dict[str, str]) -> str:
 
 
 def test_without_keys_only_this_machine_and_our_own_page_are_let_in(tmp_path: Path, client: TestClient) -> None:
-    with client.websocket_connect(PATH, headers={"origin": "http://testserver"}) as socket:
+    with client.websocket_connect(PATH, headers={"origin": "http://localhost"}) as socket:
         assert until(socket, "session.created")["session"]["model"] == "voicebot"
     assert "own machine" in refused(client, {"origin": "https://elsewhere.example"})
     with serving(tmp_path, host="192.0.2.7") as remote:
@@ -134,7 +134,10 @@ def test_a_typed_message_is_answered_in_writing(client: TestClient) -> None:
 
 def test_a_member_can_be_named_as_the_model(tmp_path: Path) -> None:
     members = ("fleet.talker.general=true", "fleet.poet.engine=scripted://?reply=Roses+are+red.")
-    with serving(tmp_path, *members) as client, client.websocket_connect("/v1/realtime?model=poet") as socket:
+    with (
+        serving(tmp_path, *members) as client,
+        client.websocket_connect("ws://localhost/v1/realtime?model=poet") as socket,
+    ):
         assert until(socket, "session.created")["session"]["model"] == "poet"
         socket.send_json({"type": "response.create", "response": {"output_modalities": ["text"]}})
         assert until(socket, "response.output_text.done")["text"] == "Roses are red."

@@ -9,7 +9,6 @@ Rules:
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import secrets
 import time
@@ -17,9 +16,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
+
+from voicebot.near import is_own_page, on_this_machine
 
 EPHEMERAL_LIMIT = 10_000
 """Ephemeral keys that are remembered; the oldest beyond are forgotten."""
@@ -77,7 +77,7 @@ class Keys:
             return
         if keys:
             raise Unauthorized("the API key is wrong or missing; send it as Authorization: Bearer KEY")
-        if not (is_local(connection) and is_own_page(connection)):
+        if not (on_this_machine(connection) and is_own_page(connection)):
             raise Unauthorized(f"without keys in {self.env}, only clients on the server's own machine are let in")
 
 
@@ -89,19 +89,3 @@ def given_key(connection: HTTPConnection) -> str:
     offered = [name.strip() for name in connection.headers.get("sec-websocket-protocol", "").split(",")]
     sent = (name.removeprefix(SUBPROTOCOL_KEY) for name in offered if name.startswith(SUBPROTOCOL_KEY))
     return next(sent, "")
-
-
-def is_local(connection: HTTPConnection) -> bool:
-    """Whether the client is on this machine."""
-    try:
-        address = ipaddress.ip_address(connection.client.host if connection.client else "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
-
-
-def is_own_page(connection: HTTPConnection) -> bool:
-    """Not a web page that another server has sent."""
-    origin = connection.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")

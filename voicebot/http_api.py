@@ -18,9 +18,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from voicebot.api_keys import is_local
 from voicebot.calls import CallRecord, Unavailable
 from voicebot.errors import ConfigError, ProtocolError
+from voicebot.near import is_own_page, on_this_machine
 from voicebot.service import VoiceServer
 from voicebot.transports.webrtc import WebRtcTransport
 
@@ -86,7 +86,8 @@ def _private(server: VoiceServer) -> APIRouter:
     router = APIRouter()
 
     def find(request: Request, call_id: str) -> CallRecord:
-        if not (server.config.server.api_remote or is_local(request)):
+        here = not server.config.telephony.public_url and on_this_machine(request) and is_own_page(request)
+        if not (server.config.server.api_remote or here):
             raise HTTPException(403, "transcripts are for clients on this machine; set server.api_remote to change it")
         record = server.calls.find(call_id)
         if record is None:

@@ -15,19 +15,18 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import os
 import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from voicebot.config_telephony import TelephonyConfig
 from voicebot.errors import ConfigError, VoicebotError
+from voicebot.near import on_this_machine
 
 SECRET_CHARS = 16
 """Fewest of a secret."""
@@ -39,7 +38,6 @@ USED_LIMIT = 100_000
 """Used tokens that are remembered until they expire; beyond, no more are taken: nobody has so many calls a minute."""
 PRUNE_AT = 256
 """Used tokens from which on the expired ones are looked for; doubled when most are not."""
-PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 class Refused(VoicebotError):
@@ -148,11 +146,8 @@ class Access:
 
     def on_this_machine(self, connection: HTTPConnection) -> bool:
         """Rule 3."""
-        headers = connection.headers
-        between = any(name in headers for name in (*PROXY_HEADERS, "origin"))
-        asked = _host(headers.get("host", ""))
-        peer = connection.client.host if connection.client else ""
-        return not self._config.public_url and not between and is_loopback(peer) and is_loopback(asked)
+        alone = not self._config.public_url and "origin" not in connection.headers
+        return alone and on_this_machine(connection)
 
     def public_url(self, connection: HTTPConnection, scheme: str) -> str:
         """`scheme`://host as the vendor sees us ("https", "wss"). A public URL in plain http stays plain."""
@@ -169,23 +164,3 @@ class Access:
 
     def _mac(self, purpose: str, body: bytes) -> bytes:
         return hmac.new(self._secret, purpose.encode() + b"\0" + body, hashlib.sha256).digest()
-
-
-def _host(header: str) -> str:
-    """The name or address in a Host header; "" where there is none."""
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Of a name or an address."""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
