@@ -83,6 +83,9 @@ class _Doors:
         finally:
             self._tasks.discard(task)
             writer.close()
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
 
     async def aclose(self) -> None:
         """End every connection."""
