@@ -30,6 +30,10 @@ def test_what_has_no_words_is_known_and_the_reasons_of_an_end_are_ours() -> None
     assert has_words(ev.ReplyFailed(1, "llm", "it said so")) and has_words(ev.DigitPressed("4"))
 
 
+def test_our_own_reasons_stay_as_they_are() -> None:
+    assert Tokens().without(ev.CallEnded("caller hung up")) == {"reason": "caller hung up"}
+
+
 def test_words_belong_to_the_turn_of_the_draft_the_reply_and_the_errand_that_they_are_in() -> None:
     owners = Owners()
     owners.of(ev.WindowHeard(512, 0.5), [ev.BeginDraft(5, 4, 0, 512), ev.BeginReply(6, 4, "why"),
