@@ -118,9 +118,9 @@ def _main(
         stream=sys.stderr,
     )
     for telltale in TELL_WORDS:
-        logging.getLogger(telltale).setLevel(logging.INFO)
+        logging.getLogger(telltale).setLevel(logging.INFO if debug else logging.WARNING)
     if not debug:
-        for chatty in ("aioice", "aiortc", "uvicorn"):
+        for chatty in ("aioice", "aiortc", "alembic", "uvicorn"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
