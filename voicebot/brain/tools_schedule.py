@@ -37,7 +37,7 @@ def _name(arguments: dict[str, Any]) -> str:
 
 
 def cancel_timer(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
-    """Cancel what the name fits; without a name the only one, or the latest timer."""
+    """Cancel what the name fits; without a name all."""
     name, items = _name(arguments), context.scheduled()
     wanted = [item for item in items if not name or _fits(name, item)]
     if not wanted:
