@@ -163,6 +163,27 @@ def test_an_answer_is_in_the_ledger_with_who_why_and_how_much(tmp_path: Path) ->
     books.close()
 
 
+@pytest.mark.parametrize(
+    ("asked", "chat", "label", "kept"),
+    [
+        ("hello", "open", "open", ("hello", "Hello to you.")),
+        ("keep this private: hello", "open", "local_only", (None, None)),
+        ("hello", "redact", "redact", (None, None)),
+    ],
+)
+def test_a_request_is_settled_when_it_is_answered_so_that_its_words_are_kept_where_they_may_be(
+    tmp_path: Path, asked: str, chat: str, label: str, kept: tuple[str | None, str | None]
+) -> None:
+    ledger = tmp_path / "ledger.db"
+    keeping = ("ledger.keep_texts=true", "privacy.default=open", f"privacy.transports={{chat = '{chat}'}}")
+    with serving(tmp_path, f"ledger.url=sqlite:///{ledger}", f"ledger.journal_dir={tmp_path}", *keeping) as client:
+        client.post(CHAT, json={"messages": [{"role": "user", "content": asked}]})
+    with sqlite3.connect(ledger) as books:
+        (row,) = books.execute("select label, nullif(heard, ''), nullif(said, '') from turns").fetchall()
+    books.close()
+    assert (row[0], row[1:]) == (label, kept)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate Operation ID")
 def test_the_schema_of_the_endpoint_is_at_docs(client: TestClient) -> None:
     described = client.get("/openapi.json").json()["paths"][CHAT]["post"]

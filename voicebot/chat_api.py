@@ -21,7 +21,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from voicebot.api_errors import ApiError, error_body, read_json
 from voicebot.api_keys import Keys
 from voicebot.brain.agenda import Agenda
-from voicebot.brain.composition import Writer
+from voicebot.brain.composition import Writer, end_talk
 from voicebot.brain.privacy import CallPrivacy
 from voicebot.calls import Unavailable, new_call_id
 from voicebot.chat_messages import HYBRID, ChatRequest, read_request, read_talk, read_wishes
@@ -90,10 +90,8 @@ class Chat:
                 await writer.write(turn, self.lines, self.wishes, emit)
         finally:
             account.spoken(self.call, PublishTurn(turn, heard, "".join(said), "", None, {}, ended=True))
-            account.call_ended(self.call, "answered", privacy.strictest)
+            end_talk(self.call, brain, privacy, "answered")
             agenda.close()
-            if brain.expert is not None:
-                brain.expert.end_call(self.call)
 
     def _last_words(self) -> str:
         return next((line.text for line in reversed(self.lines) if line.role == "assistant" and line.text), "")

@@ -20,7 +20,7 @@ from wyoming.handle import Handled, HandledChunk, HandledStart, HandledStop, Not
 from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStopped
 
 from voicebot.brain.agenda import Agenda
-from voicebot.brain.composition import Writer
+from voicebot.brain.composition import Writer, end_talk
 from voicebot.brain.privacy import CallPrivacy
 from voicebot.calls import new_call_id
 from voicebot.core.audio import SPEECH_RATE_HZ, Pcm, resampler
@@ -212,9 +212,7 @@ class Talks:
             self._end(self._talks.popitem()[1])
 
     def _end(self, talk: Talk) -> None:
-        self.deps.brain.account.call_ended(talk.call, "forgotten", talk.privacy.strictest)
-        if (expert := self.deps.brain.expert) is not None:
-            expert.end_call(talk.call)
+        end_talk(talk.call, self.deps.brain, talk.privacy, "forgotten")
 
 
 @dataclass(slots=True)

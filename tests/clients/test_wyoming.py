@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -164,6 +165,24 @@ def test_a_question_is_answered_in_pieces_and_whole_and_the_talk_is_remembered(p
             assert again.context == handled.context
 
     run(main())
+
+
+def test_the_words_of_a_talk_are_kept_where_they_may_be_and_never_the_private_ones(tmp_path: Path) -> None:
+    port, ledger = free_port(), tmp_path / "ledger.db"
+    books = (f"ledger.url=sqlite:///{ledger}", f"ledger.journal_dir={tmp_path}", "ledger.keep_texts=true")
+
+    async def main() -> None:
+        async with dial(port) as client:
+            for text in ("good morning", "what is nine", "keep that private"):
+                await client.send(Transcript(text, context={"conversation_id": "kitchen"}))
+                await client.until("handled")
+
+    with serving(tmp_path, f"wyoming.port={port}", "privacy.default=open", *books):
+        run(main())
+    with sqlite3.connect(ledger) as opened:
+        rows = opened.execute("select nullif(heard, ''), nullif(said, ''), label from turns order by turn").fetchall()
+    opened.close()
+    assert rows == [("good morning", "Hello to you.", "open"), (None, None, "local_only"), (None, None, "local_only")]
 
 
 def test_garbage_is_an_error_and_the_next_request_works(port: int) -> None:

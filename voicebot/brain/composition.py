@@ -144,6 +144,14 @@ class Writer:
         await emit(WroteAll(cast(Any, finish), *counted, failed, tally.model))
 
 
+def end_talk(call: str, deps: BrainDeps, privacy: CallPrivacy, reason: str) -> None:
+    """A written talk is over: every label in it stands, so the books may keep its words, and nothing else is kept."""
+    brain = CallBrain(call, deps, lambda _event: None)
+    brain.privacy = privacy
+    brain.close()
+    deps.account.call_ended(call, reason, privacy.strictest)
+
+
 async def _fetch(brain: CallBrain, composition: Composition, errand: Errand, lines: Sequence[Line]) -> None:
     """Wait for the expert where a caller would have been told to."""
     async with asyncio.TaskGroup() as group:
