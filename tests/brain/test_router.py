@@ -103,3 +103,22 @@ def test_an_unknown_word_is_split_and_word_order_matters() -> None:
     one, other = encoder.encode("dog bites man"), encoder.encode("man bites dog")
     assert float(one @ other) < 0.9999
     assert np.allclose(encoder.encode_all(["dog bites man", ""]), np.stack([one, np.zeros_like(one)]), atol=1e-5)
+
+
+def test_what_is_kept_of_pieces_has_a_limit_and_changes_no_vector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebot.brain.router_encoder.KEPT_PIECES", 3)
+    encoder = Encoder.load(SHIPPED / "encoder.npz")
+    texts = ["set a timer for ten minutes", "what is the weather in paris", "set a timer for ten minutes"]
+    one_by_one = np.stack([encoder.encode(text) for text in texts])
+    assert np.allclose(one_by_one, Encoder.load(SHIPPED / "encoder.npz").encode_all(texts), atol=1e-5)
+    assert len(encoder.kept) <= 3
+
+
+def test_a_turn_alone_and_turns_together_have_the_same_routes(router: Router) -> None:
+    texts = ["set a timer for ten minutes", "make this email friendlier", "", "who won the election yesterday"]
+    together = router.routes(router.features.rows(texts))
+    for text, other in zip(texts, together, strict=True):
+        alone = router.route(text)
+        assert alone.task == other.task
+        assert alone.scores == pytest.approx(other.scores, abs=1e-4)
+        assert (alone.hard, alone.oos) == pytest.approx((other.hard, other.oos), abs=1e-4)

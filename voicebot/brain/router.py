@@ -63,17 +63,18 @@ def softmax(scores: Floats) -> Floats:
     return np.asarray(powers / powers.sum(-1, keepdims=True), np.float32)
 
 
-def signs_of(logits: Floats, rows: Floats, centres: Floats, tasks: int) -> Floats:
+def signs_of(logits: Floats, near: Floats, tasks: int) -> Floats:
     """float32[n, 6]: what tells an utterance from outside: the best task's logit, its lead over the second, the
-    out-of-scope column's lead over the best task, entropy, likeness to the nearest task's centre, and 1."""
+    out-of-scope column's lead over the best task, entropy, likeness to the nearest task's centre, and 1.
+
+    `logits` float32[n, tasks (+ 1)]; `near` float32[n], the cosine to that centre.
+    """
     inside = logits[:, :tasks]
-    ordered = np.sort(inside, axis=1)
-    first = ordered[:, -1]
-    lead = first - ordered[:, -2] if tasks > 1 else np.zeros_like(first)
+    best = np.partition(inside, -2, axis=1)[:, -2:] if tasks > 1 else inside[:, [0, 0]]
+    first, lead = best[:, 1], best[:, 1] - best[:, 0]
     outside = logits[:, tasks] - first if logits.shape[1] > tasks else np.zeros_like(first)
     chances = softmax(inside)
     entropy = -(chances * np.log(chances + 1e-9)).sum(1)
-    near = (rows @ centres.T).max(1) / (np.linalg.norm(rows, axis=1) + 1e-9)
     return np.stack([first, lead, outside, entropy, near * 5, np.ones_like(first)], axis=1).astype(np.float32)
 
 
@@ -88,6 +89,8 @@ class Router:
         self.tasks = tuple(tasks)
         self.features = features
         self.head = head
+        self._columns = np.concatenate([head.weights, head.centres.T, head.hard[:-1, None]], axis=1)
+        """Everything that a row is multiplied by, float32[features, classes + tasks + 1]: read once for a turn."""
 
     @classmethod
     def load(cls, folder: Path, sentences: SentenceVectors | None = None) -> Router:
@@ -116,15 +119,21 @@ class Router:
         row = self.features.row(text)
         if context and len(text.split()) <= SHORT_WORDS:
             row = (1 - CONTEXT_SHARE) * row + CONTEXT_SHARE * self.features.row(context[-1])
-        return self.routes(row[None])[0]
+        said = np.flatnonzero(row)  # A sixth of all features; memory is what takes the time.
+        return self._routes(row[None], (row[said] @ self._columns[said])[None])[0]
 
     def routes(self, rows: Floats) -> list[Route]:
         """The routes of feature rows, for evaluation in one go."""
-        head, count = self.head, len(self.tasks)
-        logits = rows @ head.weights + head.bias
-        outside = sigmoid(signs_of(logits, rows, head.centres, count) @ head.oos)
+        return self._routes(rows, rows @ self._columns)
+
+    def _routes(self, rows: Floats, found: Floats) -> list[Route]:
+        """`found` float32[n, columns]: the rows times `_columns`."""
+        head, count, classes = self.head, len(self.tasks), len(self.head.bias)
+        logits = found[:, :classes] + head.bias
+        near = found[:, classes:-1].max(1) / (np.linalg.norm(rows, axis=1) + 1e-9)
+        outside = sigmoid(signs_of(logits, near, count) @ head.oos)
         inside = softmax(logits[:, :count] / head.temperature)
-        hard = sigmoid(rows @ head.hard[:-1] + head.hard[-1])
+        hard = sigmoid(found[:, -1] + head.hard[-1])
         return [self._route(*each) for each in zip(inside, outside, hard, strict=True)]
 
     def _route(self, inside: Floats, outside: float, hard: float) -> Route:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ Floats = NDArray[np.float32]
 MAX_PIECES = 64
 """Longer texts keep their first and last halves of this many: what is asked stands at an end."""
 GROUP = 256
+KEPT_PIECES = 4096
+"""What the convolution makes of a piece is kept for so many, 19 MB: callers say the same words again. Then anew."""
 _WORD = re.compile(r"[a-z0-9]+|'")
 _NAMES = ("pieces", "table", "scale", "conv", "conv_bias", "out", "out_bias")
 
@@ -43,6 +45,8 @@ class Encoder:
     conv_bias: Floats
     out: Floats
     out_bias: Floats
+    kept: dict[int, Floats] = field(default_factory=dict, compare=False, repr=False)
+    """What `_convolved` found, at most KEPT_PIECES."""
 
     @property
     def size(self) -> int:
@@ -91,7 +95,26 @@ class Encoder:
         pieces = self.pieces(text)
         if not pieces:
             return np.zeros(self.size, np.float32)
-        return np.asarray(self._together(np.array([pieces]))[0], np.float32)
+        before, at, after = np.stack([self._convolved(piece) for piece in pieces], axis=1)
+        hidden = at + self.conv_bias
+        hidden[1:] += before[:-1]
+        hidden[:-1] += after[1:]
+        np.maximum(hidden, 0, out=hidden)
+        vectors = self.table[pieces] * self.scale[pieces][:, None]
+        pooled = np.concatenate([hidden.mean(0), hidden.max(0), vectors.mean(0)])
+        vector = pooled @ self.out + self.out_bias
+        return np.asarray(vector / (np.linalg.norm(vector) + 1e-9), np.float32)
+
+    def _convolved(self, piece: int) -> Floats:
+        """float32[3, hidden]: what a piece adds to the place after it, to its own and to the place before it."""
+        found = self.kept.get(piece)
+        if found is None:
+            vector = self.table[piece] * self.scale[piece]
+            found = vector @ self.conv.reshape(3, len(vector), -1)
+            if len(self.kept) >= KEPT_PIECES:
+                self.kept.clear()
+            self.kept[piece] = found
+        return found
 
     def _together(self, pieces: NDArray[np.intp]) -> Floats:
         """`pieces` int[texts, count] -> float32[texts, size]."""

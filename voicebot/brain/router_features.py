@@ -23,6 +23,8 @@ SENTENCE_WEIGHT = 2.0
 """Length of the sentence's vector in a row; each kind of n-gram has length 1 and LETTER_WEIGHT."""
 LETTER_WEIGHT = 0.6
 _LETTERS = (3, 4, 5)
+_TURNS = np.array([[2654435761], [2246822519]], np.uint32)
+"""Odd multipliers: each turns a hash into one of its two places and signs."""
 
 
 class SentenceVectors(Protocol):
@@ -101,14 +103,14 @@ class Features:
         return found
 
     def _grams(self, text: str) -> Floats:
-        total = np.zeros(PLACES, np.float32)
-        for hashes, weight in zip(hashed(text), (1.0, LETTER_WEIGHT), strict=True):
-            values = self.idf[hashes % SLOTS]
-            part = np.zeros(PLACES, np.float32)
-            for turned in (hashes * np.uint32(2654435761), hashes * np.uint32(2246822519)):
-                signs = np.where(turned & np.uint32(1 << 31), -1.0, 1.0).astype(np.float32)
-                places = ((turned >> np.uint32(8)) % PLACES).astype(np.intp)
-                part += np.bincount(places, weights=signs * values, minlength=PLACES).astype(np.float32)
-            length = float(np.linalg.norm(part))
-            total += part * (weight / length) if length else 0
-        return total
+        """Both kinds of n-grams counted at once, each in places of its own, and then added at their lengths."""
+        words, letters = hashed(text)
+        hashes = np.concatenate([words, letters])
+        turned = hashes * _TURNS
+        signs = 1.0 - 2.0 * (turned >> np.uint32(31))
+        places = ((turned >> np.uint32(8)) % PLACES).astype(np.intp)
+        places[:, len(words) :] += PLACES
+        counts = np.bincount(places.ravel(), (signs * self.idf[hashes % SLOTS]).ravel(), 2 * PLACES).reshape(2, PLACES)
+        lengths = np.sqrt(np.einsum("kp,kp->k", counts, counts))
+        shares = np.divide((1.0, LETTER_WEIGHT), lengths, out=np.zeros(2), where=lengths > 0)
+        return np.asarray(shares @ counts, np.float32)

@@ -184,7 +184,9 @@ def _held(rows: Floats, labels: Labels, tasks: int, asked: Labels, whole_tasks: 
     logits = rows[asked] @ weights + bias
     if whole_tasks:
         logits[:, np.unique(labels[asked])] = -30.0
-    signs = signs_of(logits, rows[asked], _centres(rows[learned], labels[learned], tasks), tasks)
+    centres = _centres(rows[learned], labels[learned], tasks)
+    near = (rows[asked] @ centres.T).max(1) / (np.linalg.norm(rows[asked], axis=1) + 1e-9)
+    signs = signs_of(logits, near, tasks)
     known = np.full(len(asked), not whole_tasks)
     return _Held(logits, signs, labels[asked], (labels[asked] < tasks) & known, known)
 

@@ -123,7 +123,15 @@ def main() -> None:
     targets = torch.from_numpy(np.load(given.targets).astype(np.float32))
     student = Student(torch.from_numpy(np.concatenate([np.zeros((1, WIDTH), np.float32), vectors])), targets.shape[1])
     nothing = np.zeros(0, np.float32)
-    splitter = Encoder({piece: at for at, piece in enumerate(pieces)}, nothing.astype(np.int8), *[nothing] * 5)
+    splitter = Encoder(
+        {piece: at for at, piece in enumerate(pieces)},
+        nothing.astype(np.int8),
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+    )
     rows = [splitter.pieces(text) for text in json.loads(given.texts.read_text("utf-8"))]
     ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
     for row, found in zip(ids, rows, strict=True):
