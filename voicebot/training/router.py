@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,22 +120,23 @@ def save(router: Router, folder: Path, encoder_file: Path | None, sentences: str
 
 
 def _softmax_regression(rows: Floats, labels: Labels, classes: int) -> tuple[Floats, Floats]:
-    """Adam with a rate that falls to nothing; the same data gives the same weights."""
+    """Adam with a rate that falls to nothing; the same data gives the same weights.
+
+    float32[features, classes], and the bias. A feature that no row has keeps its zeros, and is left out of the work.
+    """
     rng = np.random.default_rng(1)
-    size = rows.shape[1]
-    parts = np.zeros((size + 1, classes), np.float32)
+    size, used = rows.shape[1], np.flatnonzero(rows.any(0))
+    rows = rows[:, used]
+    parts = np.zeros((len(used) + 1, classes), np.float32)
     first, second = np.zeros_like(parts), np.zeros_like(parts)
     epochs = max(EPOCHS, -(-MIN_STEPS * BATCH // len(rows)) if len(rows) < BATCH * 16 else 0)
     steps = epochs * -(-len(rows) // BATCH)
     step = 0
     for _ in range(epochs):
-        order = rng.permutation(len(rows))
-        for start in range(0, len(rows), BATCH):
-            chosen = order[start : start + BATCH]
-            shown = rows[chosen]
+        for shown, wanted in _batches(rows, labels, rng):
             error = softmax(shown @ parts[:-1] + parts[-1])
-            error[np.arange(len(chosen)), labels[chosen]] -= 1
-            error /= len(chosen)
+            error[np.arange(len(wanted)), wanted] -= 1
+            error /= len(wanted)
             slope = np.concatenate([shown.T @ error, error.sum(0, keepdims=True)]) + DECAY * parts
             step += 1
             first += 0.1 * (slope - first)
@@ -143,7 +144,20 @@ def _softmax_regression(rows: Floats, labels: Labels, classes: int) -> tuple[Flo
             rate = RATE * (1 - step / steps)
             scaled = np.sqrt(second / (1 - 0.98**step)) + 1e-8
             parts -= rate * (first / (1 - 0.9**step)) / scaled
-    return parts[:-1].copy(), parts[-1].copy()
+    weights = np.zeros((size, classes), np.float32)
+    weights[used] = parts[:-1]
+    return weights, parts[-1].copy()
+
+
+def _batches(rows: Floats, labels: Labels, rng: np.random.Generator) -> Iterator[tuple[Floats, Labels]]:
+    """One pass over the lines, in another order each time; few enough for one batch are not copied for it."""
+    if len(rows) <= BATCH:
+        yield rows, labels
+        return
+    order = rng.permutation(len(rows))
+    for start in range(0, len(rows), BATCH):
+        chosen = order[start : start + BATCH]
+        yield rows[chosen], labels[chosen]
 
 
 def _centres(rows: Floats, labels: Labels, tasks: int) -> Floats:
