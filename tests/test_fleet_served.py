@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.engines.tiny import write_sentences
 from tests.served import Caller, calling, ledger_of, served
 from voicebot.assemble import Brainwork
 from voicebot.config import load_config
@@ -117,6 +118,31 @@ def test_documents_are_answered_from_by_whoever_reads_them_even_where_the_router
     assert shown["arguments"]["source"] == "hours.md"
     (turn,) = ledger_of(tmp_path, caller.call_id)["turns"]
     assert turn["answered_by"] == "retrieve"
+
+
+@pytest.mark.realtime
+def test_a_sentence_model_finds_what_was_asked_in_other_words_and_still_says_what_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICEBOT_HOME", str(tmp_path / "home"))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rules.md").write_text("You may terminate the contract within four weeks.\n")
+    words = {"terminate", "contract", "within", "four", "weeks", "the", "what", "is", "how"}
+    like = {"quit": "terminate", "agreement": "contract", "inside": "within"}
+    model = write_sentences(tmp_path / "tiny", words, 64, like)
+
+    async def main() -> list[str]:
+        given = (f"documents.dir={tmp_path / 'docs'}", f"documents.embed={model}")
+        reader = ("fleet.talker.general=true", "fleet.talker.tasks=['talk']", "fleet.reader.job=retrieve")
+        llm = ("fleet.reader.engine=scripted://?reply=Four+weeks.", "engines.llm=scripted://?reply=Who+knows.")
+        async with served(tmp_path, *given, *reader, *llm) as server, calling(server) as caller:
+            documents = server._brain.documents
+            assert documents is not None
+            await caller.until(lambda: documents.index.meanings is not None)
+            await said("how do i quit the agreement", "how do i repair a violin")(caller)
+            return caller.told
+
+    assert asyncio.run(main()) == ["Four weeks.", "Who knows."]
 
 
 FLEET = ["fleet.talker.general=true", 'fleet.talker.tasks=["talk", "tools"]', 'fleet.rewrite.job="rewrite"']

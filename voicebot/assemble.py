@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from voicebot.books import Books, prices_of
 from voicebot.brain.account import EXPERT, Account, Notebook
-from voicebot.brain.answer import BrainDeps, Router
+from voicebot.brain.answer import BrainDeps, Router, uncovered
 from voicebot.brain.egress import EgressRecord
 from voicebot.brain.expert import Expert
 from voicebot.brain.fleet import Fleet
@@ -25,7 +25,7 @@ from voicebot.brain.policy import Limits
 from voicebot.brain.router import load_router
 from voicebot.config import Config, ledger_places
 from voicebot.core.labels import label_named
-from voicebot.documents import Documents
+from voicebot.documents import Documents, documents_of
 from voicebot.engines.base import LlmEngine
 from voicebot.engines.registry import create
 from voicebot.engines.sentences import open_sentences
@@ -63,8 +63,7 @@ class Brainwork:
     """The thread that opens the books: it cannot be cancelled, so `aclose` waits for it."""
 
     def __post_init__(self) -> None:
-        folder = self.config.documents.dir
-        self.documents = Documents(folder) if folder is not None else None
+        self.documents = documents_of(self.config, self.resolved.models_dir)
         self.fleet = self._fleet_of(self.config, self.lanes)
         self.frontier = Frontier(self.config, self.resolved.models_dir)
 
@@ -122,7 +121,7 @@ class Brainwork:
             group.create_task(self.frontier.load())
             group.create_task(asyncio.to_thread(self._load_router))
             if self.documents is not None:
-                group.create_task(asyncio.to_thread(self.documents.scan))
+                group.create_task(self.documents.load())
         price, spent_usd = self._opening.result()
         self.expert = self.frontier.open(self._record, price, spent_usd)
 
@@ -173,7 +172,7 @@ class Brainwork:
             self.expert,
             limits,
             label_named(config.privacy.default),
-            self.documents.covers if self.documents is not None else (lambda _text: 0.0),
+            self.documents.covers if self.documents is not None else uncovered,
         )
 
     async def aclose(self) -> None:
@@ -181,6 +180,8 @@ class Brainwork:
         for lane in self.lanes.values():
             await lane.aclose()
         await self.frontier.aclose()
+        if self.documents is not None:
+            await self.documents.aclose()
         if self._opening is not None:
             await asyncio.wait([self._opening])
         if self.writer is not None:

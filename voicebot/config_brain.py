@@ -109,6 +109,9 @@ class DocumentsConfig(Section):
 
     dir: Path | None = None
     """Folder of .md, .txt and .pdf files; None for none."""
+    embed: str = "auto"
+    """The sentence model by which they are found by meaning too: its folder, or the name of a pulled one; "auto" for
+    one that was pulled, if any, "" for words alone."""
     least: float = Field(default=0.5, ge=0, le=1)
     """Share of a question's words that a passage must have to answer it."""
     sure: float = Field(default=0.8, ge=0, le=1)

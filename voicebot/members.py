@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from voicebot.brain.confidence import Threshold
 from voicebot.brain.fleet import Member
-from voicebot.brain.jobs import Classify, Extract, Job, Retrieve, Rewrite
-from voicebot.brain.passages import Hit
+from voicebot.brain.jobs import Classify, Extract, Job, Retrieve, Rewrite, Search
 from voicebot.brain.policy import RETRIEVE
 from voicebot.config import Config
 from voicebot.config_brain import MemberConfig
@@ -22,7 +21,6 @@ SMALL_TALKER_TASKS = ("talk", "tools")
 ANY_TASKS = ("talk", "tools", "extract", "classify")
 """What a general language model is trusted with where no member is set."""
 PROMPTS = Path(__file__).resolve().parent / "brain" / "prompts"
-Search = Callable[[str, int], Sequence[Hit]]
 
 
 def with_defaults(config: Config, shipped_talker: bool) -> Mapping[str, MemberConfig]:
@@ -84,7 +82,7 @@ def _job(name: str, given: MemberConfig, shipped: bool, config: Config, search: 
         case "retrieve":
             if search is None:
                 raise ConfigError(f'fleet.{name} has job = "retrieve" and there is nothing to read; set documents.dir')
-            return Retrieve(search, config.documents.least, extractive=shipped)
+            return Retrieve(search, config.documents.least, config.documents.sure, extractive=shipped)
         case _:
             return None
 

@@ -15,7 +15,7 @@ from tests.sim.engines import SimEngine
 from tests.sim.lane import VirtualLane
 from tests.virtual_time import run
 from voicebot.brain.jobs import NOT_FOUND, Classify, Extract, Job, Order, Product, Retrieve, Rewrite
-from voicebot.brain.passages import PassageIndex, split
+from voicebot.brain.passages import Hit, PassageIndex, split
 from voicebot.brain.reply import Attempt
 from voicebot.engines.base import Cancel, LlmChunk, LlmDone, LlmRequest, Message, Sampling, Score, TextDelta
 from voicebot.errors import EngineBadOutput
@@ -128,7 +128,13 @@ INDEX = PassageIndex(
           "On Sundays the kitchen opens at nine.")
     + split("pets.md", "Dogs are welcome for a fee.")
 )  # fmt: skip
-READ, EXTRACT = Retrieve(INDEX.search), Retrieve(INDEX.search, extractive=True)
+
+
+async def search(question: str, limit: int) -> list[Hit]:
+    return INDEX.search(question, limit)
+
+
+READ, EXTRACT = Retrieve(search), Retrieve(search, extractive=True)
 
 
 def test_an_answer_is_made_from_the_passages_that_cover_the_question() -> None:
@@ -144,6 +150,19 @@ def test_an_answer_is_made_from_the_passages_that_cover_the_question() -> None:
 def test_what_is_not_in_the_documents_is_said_and_may_escalate(question: str, text: str) -> None:
     made, _ = product(READ, Answering(text), question)
     assert (made.value, made.speech, made.rejected) == ({"found": False}, NOT_FOUND, "not in the documents")
+
+
+@pytest.mark.parametrize(("meaning", "read", "spoken"), [(0.4, False, False), (0.6, True, False), (0.8, True, True)])
+def test_what_is_found_by_meaning_alone_is_spoken_unread_only_when_that_is_sure(
+    meaning: float, read: bool, spoken: bool
+) -> None:
+    async def found(question: str, limit: int) -> list[Hit]:
+        return [Hit(INDEX.passages[0], 1.0, 0.0, {}, meaning, (0.9, 0.1))]
+
+    for job, there in ((Retrieve(found), read), (Retrieve(found, extractive=True), spoken)):
+        made, _ = product(job, Answering("Found."), "quit the agreement")
+        assert made.value is not None and made.value["found"] is there
+        assert (made.speech != NOT_FOUND) is there
 
 
 def test_without_a_model_that_reads_the_passages_own_sentence_is_spoken() -> None:

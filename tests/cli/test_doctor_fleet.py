@@ -26,7 +26,7 @@ def test_members_tools_and_documents_are_told(tmp_path: Path) -> None:
     assert check.status == "ok"
     assert check.detail == (
         "talker (classify, extract, talk, tools); rewrite (rewrite); retrieve (retrieve); 1 tools; MCP server shop; "
-        "1 passages of 1 documents"
+        "1 passages of 1 documents, found by words"
     )
 
 

@@ -6,44 +6,22 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
-from tokenizers import Tokenizer, models, pre_tokenizers
 
+from tests.engines.tiny import write_sentences
 from tests.training.router_lines import lines
 from voicebot.brain.router import OOS, load_router
-from voicebot.engines.sentences import MODEL, TOKENIZER, Sentences, open_sentences
+from voicebot.engines.sentences import MODEL, TOKENIZER, SentenceEngine, Sentences, open_sentences, pulled_sentences
 from voicebot.errors import ConfigError, EngineUnavailable
 from voicebot.training.router import fit, save
 
-WORDS = ["[PAD]", "[UNK]", *sorted({word for one in lines() for word in one.text.split()})]
 SIZE = 16
-
-
-def write_sentence_model(folder: Path) -> Path:
-    """Each word is a fixed random vector; the model takes no token types, as some exports do."""
-    folder.mkdir(parents=True)
-    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / TOKENIZER))
-    table = np.random.default_rng(3).normal(size=(len(WORDS), SIZE)).astype(np.float32)
-    shape = ["batch", "words"]
-    graph = helper.make_graph(
-        [helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"])],
-        "words",
-        [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("input_ids", "attention_mask")],
-        [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*shape, SIZE])],
-        [onnx.numpy_helper.from_array(table, "table")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, str(folder / MODEL))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sentence_model(tmp_path_factory.mktemp("models") / "router" / "tiny")
+    words = {word for one in lines() for word in one.text.split()}
+    return write_sentences(tmp_path_factory.mktemp("models") / "router" / "tiny", words, SIZE)
 
 
 def test_a_sentence_is_the_mean_of_its_words_however_it_is_padded(folder: Path) -> None:
@@ -72,6 +50,18 @@ def test_a_router_without_one_takes_none(folder: Path, tmp_path: Path) -> None:
     save(fit(lines()[:40], None), tmp_path / "plain", None)
     with pytest.raises(ConfigError, match="was trained without a sentence model; leave embed out"):
         load_router(f"router://{tmp_path}/plain?embed={folder}", tmp_path, partial(open_sentences, models_dir=tmp_path))
+
+
+def test_the_engine_of_a_lane_loads_a_pulled_model_by_name_and_tells_models_apart(folder: Path, tmp_path: Path) -> None:
+    models_dir = folder.parent.parent
+    engine, other = SentenceEngine("tiny", models_dir), SentenceEngine(str(folder), tmp_path)
+    engine.load()
+    assert engine.name == other.name == "sentences tiny" and engine.model.size == SIZE
+    assert pulled_sentences(models_dir) == ["tiny"] and pulled_sentences(tmp_path) == []
+    changed = write_sentences(tmp_path / "changed", {"book"}, SIZE)
+    digests = {engine.digest(), other.digest(), SentenceEngine(str(changed), tmp_path).digest()}
+    assert len(digests) == 2
+    engine.close()
 
 
 def test_a_missing_or_broken_model_is_named_with_the_way_to_get_one(folder: Path, tmp_path: Path) -> None:

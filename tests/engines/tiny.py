@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import ctranslate2
@@ -12,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from voicebot.engines.sentences import MODEL, TOKENIZER
 
 CHAT_TEMPLATE = (
     "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
@@ -186,3 +189,29 @@ def _piper_config(sample_rate_hz: int) -> dict[str, object]:
         "inference": {"noise_scale": 0.667, "length_scale": 1.0, "noise_w": 0.8},
         "phoneme_id_map": {symbol: [index] for index, symbol in enumerate(symbols)},
     }
+
+
+def write_sentences(folder: Path, words: Collection[str], size: int, like: Mapping[str, str] | None = None) -> Path:
+    """A sentence model that knows `words`: each is a fixed random vector, an unknown one is none. `like`: word -> the
+    one that means the same. It takes no token types, as some exports do."""
+    folder.mkdir(parents=True)
+    like = like or {}
+    listed = ["[PAD]", "[UNK]", *sorted({*words, *like})]
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(listed)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / TOKENIZER))
+    table = np.random.default_rng(3).normal(size=(len(listed), size)).astype(np.float32)
+    table[:2] = 0
+    for word, other in like.items():
+        table[listed.index(word)] = table[listed.index(other)]
+    shape = ["batch", "words"]
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"])],
+        "words",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("input_ids", "attention_mask")],
+        [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*shape, size])],
+        [onnx.numpy_helper.from_array(table, "table")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(folder / MODEL))
+    return folder

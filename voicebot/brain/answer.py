@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -57,6 +57,11 @@ class Router(Protocol):
     def route(self, text: str, context: Sequence[str] = ()) -> Route: ...
 
 
+async def uncovered(_text: str) -> float:
+    """Where there are no documents."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class BrainDeps:
     """What all calls of a server share. `router` None: every turn is the general member's."""
@@ -68,8 +73,8 @@ class BrainDeps:
     expert: Expert | None = None
     limits: Limits = field(default_factory=Limits)
     default_label: Label = Label.OPEN
-    covered: Callable[[str], float] = lambda _text: 0.0
-    """How much of a question (0..1) the operator's documents have the words for."""
+    covered: Callable[[str], Awaitable[float]] = uncovered
+    """How much of a question (0..1) the operator's documents answer."""
 
 
 def brain_of_one(llm: LaneLike[LlmEngine], settings: ReplySettings, account: Account | None = None) -> BrainDeps:
@@ -117,13 +122,14 @@ class CallBrain:
         Raises: EngineError, if nobody could answer.
         """
         asked = next((line for line in reversed(lines) if line.role == "user"), None) if not text else None
+        covered = await self._deps.covered(text or (asked.text if asked else "")) if self._deps.router else 0.0
         verdict = Verdict(self.privacy.label_of(asked.turn)) if asked else self._deps.label_of(text)
         label = self.privacy.turn(turn, verdict)
         self._settle()
         talk = self._talk(lines, text, label)
         pinned = self._pinned(reply.wishes, lines, new=bool(text))
         text = text or (asked.text if asked else "")
-        decision, plan = self._plan(turn, text, lines, talk)
+        decision, plan = self._plan(turn, text, lines, talk, covered)
         if pinned is not None:
             decision, plan = replace(decision, reason=pinned.reason), pinned
         self._report(ReplyBegan(reply.number, "", _shown(decision, plan, label)))
@@ -157,7 +163,9 @@ class CallBrain:
         why = "a tool has answered" if lines and lines[-1].role == "tool" else "nobody has said anything new"
         return Plan("member", (here,), f"{why}, so {here} goes on")
 
-    def _plan(self, turn: int, text: str, lines: Sequence[Line], talk: list[Message]) -> tuple[Decision, Plan]:
+    def _plan(
+        self, turn: int, text: str, lines: Sequence[Line], talk: list[Message], covered: float
+    ) -> tuple[Decision, Plan]:
         """The decision's label is that of all the talk; the expert's part in it depends on what would be sent."""
         deps, label = self._deps, prompt_label(talk)
         facts = deps.fleet.facts(self._clock())
@@ -168,7 +176,7 @@ class CallBrain:
         context = [line.text for line in lines[-CONTEXT_LINES:] if line.text]
         route = deps.router.route(text, context)
         situation = Situation(route.task, route.hard, route.oos, prompt_label(_outgoing(talk)), "none")
-        situation = replace(situation, covered=deps.covered(text))
+        situation = replace(situation, covered=covered)
         if (expert := deps.expert) is not None:
             state, expected_ms = expert.state(self._call), expert.expected_ms
             situation = replace(situation, expert=state, expected_ms=expected_ms, remote=expert.remote)

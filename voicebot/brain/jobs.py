@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,10 @@ TALK_LINES = 6
 NOT_THERE = "NOT THERE"
 NOT_FOUND = "I could not find that in my documents."
 PASSAGES = 3
+CANDIDATES = 10
+"""Hits that are looked at: what is nearest by words or meaning need not be enough."""
+Search = Callable[[str, int], Awaitable[Sequence[Hit]]]
+"""The best passages for a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,20 +219,22 @@ def softmax(values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
-    """`search`: the best passages for a question; `least`: coverage under which the answer is not there.
+    """`least`: share of a question that a passage must answer; less is not there. `sure`: the same where it was found
+    by its meaning and is spoken without being read.
 
     `extractive`: speak the passage's own sentences; for engines whose model reads no instructions.
     """
 
-    search: Callable[[str, int], Sequence[Hit]]
+    search: Search
     least: float = 0.5
+    sure: float = 0.8
     extractive: bool = False
 
     async def work(self, order: Order) -> Product:
-        hits = self._found(order)
+        hits = await self._found(order)
         if not hits:
             return Product({"found": False}, NOT_FOUND, rejected="not in the documents")
-        value = {"found": True, "source": hits[0].passage.source, "coverage": round(hits[0].coverage, 2)}
+        value = {"found": True, "source": hits[0].passage.source, "coverage": round(hits[0].found, 2)}
         if self.extractive:
             return Product(value, best_sentences(hits[0]))
         passages = "\n\n".join(f"{hit.passage.title}\n{hit.passage.text}".strip() for hit in hits)
@@ -237,10 +243,13 @@ class Retrieve:
             return Product({"found": False}, NOT_FOUND, done.mean_logprob, done.min_logprob, "not in the documents")
         return Product(value, text, done.mean_logprob, done.min_logprob)
 
-    def _found(self, order: Order) -> list[Hit]:
+    async def _found(self, order: Order) -> list[Hit]:
         """The passages that cover the question, by itself or, for "and on Sundays?", with the one before it."""
         before = [one.text for one in order.talk[:-1] if one.role == "user" and one.text][-1:]
         for question in (order.text, " ".join([*before, order.text])):
-            if hits := [hit for hit in self.search(question, PASSAGES) if hit.coverage >= self.least]:
-                return hits
+            if hits := [hit for hit in await self.search(question, CANDIDATES) if self._enough(hit)]:
+                return hits[:PASSAGES]
         return []
+
+    def _enough(self, hit: Hit) -> bool:
+        return hit.coverage >= self.least or hit.meaning >= (self.sure if self.extractive else self.least)

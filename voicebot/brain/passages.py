@@ -1,4 +1,5 @@
-"""An index of passages by words (BM25), and how much of a question a passage covers. Pure.
+"""An index of passages by words (BM25) and, where a sentence model is there, by meaning; and how much of a question a
+passage covers. Pure.
 
 Own code and not a library: an answer needs to know how MUCH of the question was found, which the libraries do not tell,
 and a folder of documents is small (ADR 36).
@@ -12,6 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from voicebot.brain.meanings import Floats, Meanings
+
 K1, B = 1.2, 0.75
 """Source: Robertson and Zaragoza 2009, the usual values of BM25."""
 PASSAGE_WORDS = 90
@@ -20,8 +23,13 @@ FEW = 50
 """Passages below which their number says nothing of how rare a word is."""
 LEAST_TERMS = 2
 """Words that say something which a question must have to be recognised as one for the documents."""
+FUSED, FUSION = 20, 60
+"""Of each ranking that many are fused, a passage at rank r for 1 / (FUSION + r).
+Source: Cormack et al. 2009, reciprocal rank fusion; BM25 and cosines have no common scale."""
 TITLE_WEIGHT = 2
 """A word of the heading counts as often: headings say what a passage is about."""
+ALIKE = 0.8
+"""Of the closest sentence's closeness: one after it that has as much is spoken as well."""
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
@@ -44,16 +52,31 @@ class Passage:
     title: str
     text: str
 
+    @property
+    def whole(self) -> str:
+        """With its headings: what its meaning is made of."""
+        return f"{self.title}. {self.text}" if self.title else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """`score`: BM25; `coverage`: 0..1, how much of the question's weight of words is in the passage; `weights`: of each
-    of the question's stems."""
+    """`score`: orders them; `coverage`: 0..1, how much of the question's weight of words is in the passage; `weights`:
+    of each of the question's stems; `meaning`: 0..1 on the same scale, 0 where no sentence model is.
+
+    `alike`: how close each of its sentences is to the question, where the meaning says more than the words.
+    """
 
     passage: Passage
     score: float
     coverage: float
     weights: Mapping[str, float]
+    meaning: float = 0.0
+    alike: tuple[float, ...] = ()
+
+    @property
+    def found(self) -> float:
+        """0..1: how much of the question it answers, by words or by meaning."""
+        return max(self.coverage, self.meaning)
 
 
 def stem(word: str) -> str:
@@ -109,8 +132,10 @@ def _cut(text: str) -> Iterable[str]:
 class PassageIndex:
     """Built once, never changed: a changed folder gets a new one."""
 
-    def __init__(self, passages: Sequence[Passage]) -> None:
+    def __init__(self, passages: Sequence[Passage], meanings: Meanings | None = None) -> None:
+        """`meanings`: of these passages, in their order."""
         self.passages = list(passages)
+        self.meanings = meanings
         self._postings: dict[str, list[tuple[int, int]]] = defaultdict(list)
         lengths = []
         for number, passage in enumerate(self.passages):
@@ -124,8 +149,11 @@ class PassageIndex:
     def __len__(self) -> int:
         return len(self.passages)
 
-    def search(self, question: str, limit: int = 3) -> list[Hit]:
-        """The best passages, best first; none where no word of the question is in any."""
+    def search(self, question: str, limit: int = 3, meaning: Floats | None = None) -> list[Hit]:
+        """The best passages, best first; by words alone, none where no word of the question is in any.
+
+        `meaning`: the question's vector, for an index with `meanings`.
+        """
         wanted = dict.fromkeys(terms(question))
         weights = {term: self._weight(term) for term in wanted}
         total = sum(weights.values())
@@ -135,15 +163,22 @@ class PassageIndex:
                 norm = K1 * (1 - B + B * self._lengths[number] / self._usual)
                 scores[number] += weight * count * (K1 + 1) / (count + norm)
                 covered[number] += weight
-        best = sorted(scores, key=lambda number: (-scores[number], number))[:limit]
-        return [Hit(self.passages[number], scores[number], covered[number] / total, weights) for number in best]
+        closeness: Mapping[int, float] = {}
+        if self.meanings is not None and meaning is not None:
+            closeness = dict(enumerate(self.meanings.closeness(meaning).tolist()))
+            scores = _fused(scores, closeness)
+        share = self.meanings.share if self.meanings is not None else lambda _closeness: 0.0
+        return [
+            Hit(self.passages[at], scores[at], covered[at] / (total or 1.0), weights, share(closeness.get(at, -1.0)))
+            for at in _best(scores, limit)
+        ]
 
-    def covers(self, question: str) -> float:
-        """0..1: how much of it the best passage has; 0 for questions of fewer than LEAST_TERMS words that say anything,
-        which prove nothing ("what time is it")."""
-        if len(set(terms(question))) < LEAST_TERMS:
-            return 0.0
-        return max((hit.coverage for hit in self.search(question)), default=0.0)
+    def covers(self, question: str, meaning: Floats | None = None) -> float:
+        """0..1: how much of it the best passage has. By words 0 for questions of fewer than LEAST_TERMS that say
+        anything, which prove nothing ("what time is it")."""
+        enough = len(set(terms(question))) >= LEAST_TERMS
+        hits = self.search(question, FUSED, meaning)
+        return max((hit.found if enough else hit.meaning for hit in hits), default=0.0)
 
     def _weight(self, term: str) -> float:
         """Rare words say more. A word that no passage has weighs as one that a single passage has."""
@@ -151,11 +186,25 @@ class PassageIndex:
         return math.log(1 + (n - holding + 0.5) / (holding + 0.5))
 
 
+def _best(scores: Mapping[int, float], limit: int) -> list[int]:
+    return sorted(scores, key=lambda number: (-scores[number], number))[:limit]
+
+
+def _fused(*rankings: Mapping[int, float]) -> defaultdict[int, float]:
+    fused = defaultdict[int, float](float)
+    for ranking in rankings:
+        for rank, number in enumerate(_best(ranking, FUSED), start=1):
+            fused[number] += 1 / (FUSION + rank)
+    return fused
+
+
 def best_sentences(hit: Hit, most: int = 2) -> str:
     """The sentences of a passage that answer best, in its own order: the one with most of the question's words (rare
-    ones count more), and the one after it if that has some too."""
+    ones count more) or of its meaning, and the one after it if that has some too."""
     parts = sentences(hit.passage.text)
     shares = [sum(hit.weights.get(term, 0.0) for term in set(terms(part))) for part in parts]
+    if hit.alike:
+        shares = [value if value >= ALIKE * max(hit.alike) else 0.0 for value in hit.alike]
     at = shares.index(max(shares))
     stop = at + 1
     while stop < len(parts) and stop - at < most and shares[stop]:

@@ -5,11 +5,11 @@ A caller can only be handed over to whom the operator has named: a model that wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
+from voicebot.brain.jobs import Search
 from voicebot.brain.notes import Notes
-from voicebot.brain.passages import Hit
 from voicebot.brain.tools_declare import tool
 from voicebot.brain.tools_types import CallContext, NotUnderstood, Tool, ToolResult
 
@@ -78,13 +78,13 @@ def note_tools(notes: Notes) -> list[Tool]:
     return [take_note, read_notes]
 
 
-def document_tool(search: Callable[[str, int], Sequence[Hit]]) -> Tool:
+def document_tool(search: Search) -> Tool:
     """`search`: the best passages for a question."""
 
-    @tool(inline=True)
-    def search_documents(question: Annotated[str, "What to look for, in full"]) -> dict[str, Any]:
+    @tool()
+    async def search_documents(question: Annotated[str, "What to look for, in full"]) -> dict[str, Any]:
         """Look something up in our own documents: opening hours, prices, rules, manuals."""
-        hits = search(question, FOUND)
+        hits = await search(question, FOUND)
         return {
             "passages": [{"from": hit.passage.title or hit.passage.source, "text": hit.passage.text} for hit in hits]
         }

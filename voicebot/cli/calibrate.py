@@ -64,8 +64,6 @@ async def _measured(config: Config, name: str, data: Path | None, target: float)
         raise ConfigError(f"no eval set: give --data, or set fleet.{name}.evals")
     examples = read_examples(file)
     tools = Toolwork(config).box.schema(member.tools)
-    if brain.documents is not None:
-        await asyncio.to_thread(brain.documents.scan)
 
     async def ask(example: Example) -> Answer:
         return await answer_of(member, example, tools)
@@ -73,9 +71,14 @@ async def _measured(config: Config, name: str, data: Path | None, target: float)
     lane = next(lane for lane in (brain.main, *brain.lanes.values()) if lane is member.lane)
     await lane.load()
     try:
+        if brain.documents is not None:
+            await brain.documents.load()
+            await brain.documents.embed()
         return await report(name, ask, examples, target)
     finally:
         await lane.aclose()
+        if brain.documents is not None:
+            await brain.documents.aclose()
 
 
 def _told(made: Report) -> str:

@@ -206,14 +206,17 @@ def _fleet(config: Config, resolved: Resolved) -> Check:
             tools.check(config)
         if brain.documents is not None:
             brain.documents.scan()
-    except ConfigError as error:
+            if (vectors := brain.documents.vectors) is not None:
+                vectors.lane.engine.load()
+    except (ConfigError, EngineUnavailable) as error:
         return Check("fleet", "failed", str(error), "mend what it names in [fleet], [tools] or [documents]")
     told = ["; ".join(f"{one.name} ({', '.join(sorted(one.tasks))})" for one in brain.fleet)]
     told += [f"{len(tools.box.offered(None))} tools", *(f"MCP server {name}" for name in config.tools.mcp)]
     problems: dict[str, str] = {}
     if brain.documents is not None:
-        told.append(f"{len(brain.documents.index)} passages of {len(brain.documents.files)} documents")
-        problems = brain.documents.problems
+        given = brain.documents
+        told.append(f"{len(given.index)} passages of {len(given.files)} documents, found by {given.how}")
+        problems = given.problems
     if problems:
         return Check("fleet", "warning", "; ".join(told), f"cannot be read: {', '.join(problems)}")
     return Check("fleet", "ok", "; ".join(told))

@@ -1,12 +1,14 @@
-"""Sentence embeddings for a router that is trained on them: any sentence-transformers model exported to ONNX.
+"""Sentence embeddings, for a router that is trained on them and for the documents: any sentence-transformers model
+exported to ONNX.
 
 A folder holds `model.onnx` and `tokenizer.json`, as `voicebot models pull all-MiniLM-L6-v2` leaves them. The vectors of
-the words are averaged and brought to length 1. Much slower than the router's own encoder: it takes milliseconds of the
-event loop for each turn.
+the words are averaged and brought to length 1. Much slower than the router's own encoder: it takes milliseconds for
+each turn, of the event loop for a router, of a lane for the documents.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from voicebot.engines.base import Locality
 from voicebot.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
+PULLED = "router"
+"""The kind of these models in the manifest."""
 MAX_TOKENS = 128
 """Longer texts are cut there."""
 BATCH = 32
@@ -71,10 +76,52 @@ class Sentences:
         return np.asarray(total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-9), np.float32)
 
 
+class SentenceEngine:
+    """A sentence model on a lane. `load` raises EngineUnavailable."""
+
+    locality: Locality = "local"
+    max_concurrency = 1
+
+    def __init__(self, name: str, models_dir: Path) -> None:
+        """As `open_sentences`."""
+        self.name = f"sentences {Path(name).name}"
+        self.folder = folder_of(name, models_dir)
+        self._model: Sentences | None = None
+
+    def load(self) -> None:
+        self._model = Sentences(self.folder)
+
+    def close(self) -> None:
+        self._model = None
+
+    @property
+    def model(self) -> Sentences:
+        """Once it is loaded."""
+        assert self._model is not None, "the lane loads the engine before it gives it work"
+        return self._model
+
+    def digest(self) -> str:
+        """Of the model's files: vectors of another model are no use to this one."""
+        found = hashlib.sha256()
+        for file in (MODEL, TOKENIZER):
+            with (self.folder / file).open("rb") as opened:
+                found.update(hashlib.file_digest(opened, "sha256").digest())
+        return found.hexdigest()
+
+
 def open_sentences(name: str, models_dir: Path) -> Sentences:
     """`name`: a folder, or the name of a pulled model. Raises: EngineUnavailable."""
-    pulled = models_dir / "router" / name
-    return Sentences(pulled if pulled.is_dir() else Path(name))
+    return Sentences(folder_of(name, models_dir))
+
+
+def folder_of(name: str, models_dir: Path) -> Path:
+    pulled = models_dir / PULLED / name
+    return pulled if pulled.is_dir() else Path(name)
+
+
+def pulled_sentences(models_dir: Path) -> list[str]:
+    """Names of those that were pulled."""
+    return sorted(file.parent.name for file in (models_dir / PULLED).glob(f"*/{MODEL}"))
 
 
 def _tokenizer(file: Path) -> Tokenizer:
