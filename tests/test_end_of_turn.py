@@ -94,7 +94,7 @@ def perform(
     return worlds[0]
 
 
-@pytest.mark.parametrize(("probability", "wait_ms"), [(1.0, 160), (0.5, 780), (0.0, 1400)])
+@pytest.mark.parametrize(("probability", "wait_ms"), [(1.0, 160), (0.485, 830), (0.0, 1500)])
 def test_the_models_word_sets_the_wait(probability: float, wait_ms: float) -> None:
     world = perform(ScriptTurn(probability))
     assert wait_ms <= world.wait_ms <= wait_ms + 64

@@ -86,6 +86,7 @@ class TurnConfig(Section):
     drafts: bool = _TURN.drafts
     min_wait_ms: int = Field(default=_TURN.min_wait_ms, ge=32)
     max_wait_ms: int = Field(default=_TURN.max_wait_ms, ge=32)
+    sure_end: float = Field(default=_TURN.sure_end, gt=0, le=1)
     interrupt_ms: int = Field(default=_TURN.interrupt_ms, ge=32)
     overlap_confidence: float = Field(default=_TURN.overlap_confidence, ge=0, le=1)
     reopen_ms: int = Field(default=_TURN.reopen_ms, ge=0)

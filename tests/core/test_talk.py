@@ -8,8 +8,8 @@ from voicebot.core.settings import TurnSettings
 from voicebot.core.talk import Keypad, Timers, Turn, wait_ms
 
 
-@pytest.mark.parametrize(("probability", "wait"), [(0.0, 1400), (0.5, 780), (1.0, 160)])
-def test_the_wait_falls_in_a_straight_line(probability: float, wait: float) -> None:
+@pytest.mark.parametrize(("probability", "wait"), [(0.0, 1500), (0.485, 830), (0.97, 160), (1.0, 160)])
+def test_the_wait_falls_in_a_straight_line_until_the_end_is_sure(probability: float, wait: float) -> None:
     assert wait_ms(TurnSettings(), probability) == wait
 
 

@@ -22,9 +22,11 @@ class TurnSettings:
     drafts: bool = True
     """Whether answers are made while it is not known yet that the caller has finished."""
     min_wait_ms: int = 160
-    """Silence that ends a turn when P(end) = 1."""
-    max_wait_ms: int = 1400
+    """Silence that ends a turn when P(end) >= sure_end."""
+    max_wait_ms: int = 1500
     """Silence that ends a turn when P(end) = 0, or when nothing is known."""
+    sure_end: float = 0.97
+    """P(end) from which on min_wait_ms is waited and no more (Source: ADR 65)."""
     interrupt_ms: int = 700
     """Voiced time over the bot that is an interruption whatever the words: longer than any backchannel."""
     overlap_confidence: float = 0.5

@@ -85,8 +85,9 @@ class Turn:
 
 
 def wait_ms(settings: TurnSettings, end_probability: float) -> float:
-    """The silence that commits a turn: a straight line from max_wait_ms at 0 to min_wait_ms at 1."""
-    return settings.max_wait_ms - (settings.max_wait_ms - settings.min_wait_ms) * end_probability
+    """The silence that commits a turn: a straight line from max_wait_ms at 0 to min_wait_ms at sure_end and above."""
+    doubt = max(0.0, 1 - end_probability / settings.sure_end)
+    return settings.min_wait_ms + (settings.max_wait_ms - settings.min_wait_ms) * doubt
 
 
 class Keypad:

@@ -24,6 +24,12 @@ _NEVER_LAST = _words(
 """Words after which an English utterance has hardly ever ended."""
 _WEAK_LAST = _words("what how its one two then also just very really between please on in")
 
+_ASKING = _words("what who where which how when why whom whose")
+_SUBJECTS = _words("i you it that this he she we they")
+_ANSWERING = _words("yes no yeah yep nope sure well")
+_STRANDED = _words("for from about with at like do did does am are is was were can could will would should")
+"""After a question's subject they end it: "where are you from", "what can you do", "who is it for"."""
+
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
 _WORD = re.compile(r"\S+(?=\s)")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’)\]]*(?=\s)")
@@ -55,16 +61,23 @@ def is_backchannel(text: str) -> bool:
 
 
 def completeness(text: str) -> float:
-    """P(the caller has finished), from the last word alone: 0.1 after "set a timer for", 0.95 for a plain ending."""
+    """P(the caller has finished), by a rule of the last words: 0.1 after "set a timer for", 0.92 for a plain ending."""
     words = normalize(text).split()
     if not words:
         return 0.5
     last = words[-1]
     if last in _NEVER_LAST:
-        return 0.1
+        return 0.92 if _is_stranded(words) else 0.1
     if last in _WEAK_LAST and len(words) > 1:
-        return 0.75
-    return 0.95
+        return 0.72
+    return 0.92
+
+
+def _is_stranded(words: list[str]) -> bool:
+    """Whether the last word, which needs another elsewhere, ends a question or a short answer ("yes i do")."""
+    return (len(words) > 2 and words[-2] in _SUBJECTS and words[-1] in _STRANDED and words[0] in _ASKING) or (
+        len(words) == 3 and words[1] in _SUBJECTS and words[0] in _ANSWERING
+    )
 
 
 def speakable(text: str) -> str:

@@ -29,7 +29,7 @@ class FusedTurn:
     class Options(DriverOptions):
         text: str = ""
         """File of the text model; "" for the shipped one."""
-        prior: float = Field(0.8, gt=0, lt=1)
+        prior: float = Field(0.75, gt=0, lt=1)
         """As for `text://`."""
         text_weight: float = Field(1.0, ge=0, le=10)
         smart_weight: float = Field(0.5, ge=0, le=10)

@@ -139,7 +139,7 @@ class TextTurn:
     wants_audio = False
 
     class Options(DriverOptions):
-        prior: float = Field(0.8, gt=0, lt=1)
+        prior: float = Field(0.75, gt=0, lt=1)
         """How often a caller who has been silent for the shortest wait has finished, whatever was said. Lower waits
         longer. Measured in `models/turn/README.md`."""
 

@@ -2,7 +2,8 @@
 
 1. `clinc`, `generated`: whole utterances that were not trained on, and beginnings of them cut at a random word. All
    beginnings count as unfinished here, those too that could be whole.
-2. `speech` (needs --smart FILE.onnx and flite): the same by synthetic voices, with 200 ms of silence behind it.
+2. `heard` (needs --heard FILE of `voicebot.training.heard`): the same as a recogniser wrote it.
+3. `speech` (needs --smart FILE.onnx and flite): the same by synthetic voices, with 200 ms of silence behind it.
 
 Of each: AUC, F1 at P = 0.5, the silence that whole utterances must wait, and the share of beginnings that are cut
 off by a pause of 300, 500 and 800 ms. `equal_wait` compares at the rule's own mean wait, by shifting the log-odds.
@@ -12,11 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
-import wave
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -32,11 +30,10 @@ from voicebot.core.text import completeness
 from voicebot.engines import registry
 from voicebot.engines.base import TurnEngine
 from voicebot.training.end_of_turn import Example, clinc_lines, cut, generated_lines
+from voicebot.training.heard import SILENCE_SAMPLES, VOICES, speak
 
 Numbers = npt.NDArray[np.float64]
-PAUSES_MS = (300, 500, 800)
-SILENCE_SAMPLES = 3200
-VOICES = ("slt", "rms", "awb")
+PAUSES_MS = (200, 300, 500, 800)
 HELD_OUT_SEED = 999
 
 
@@ -122,18 +119,6 @@ def compare(engines: dict[str, Callable[[Example], float]], examples: Sequence[E
     return report
 
 
-def speak(text: str, voice: str) -> Pcm:
-    """The words by flite, 16 kHz, silence at both ends cut away and 200 ms of it put behind."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "said.wav"
-        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
-        with wave.open(str(path)) as recording:
-            pcm = np.frombuffer(recording.readframes(recording.getnframes()), dtype=np.int16)
-            assert recording.getframerate() == 16_000, f"the voice {voice} is not at 16 kHz"
-    loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > 300)
-    return np.concatenate((pcm[loud[0] : loud[-1] + 1], silence(SILENCE_SAMPLES)))
-
-
 def spoken_set(lines: Sequence[str]) -> tuple[list[Example], dict[str, Pcm]]:
     """Whole lines, and beginnings CUT from the sound of the whole, where flite's own word times put the gap."""
     rng, examples, sounds = Random(3), [], {}
@@ -172,6 +157,7 @@ def main() -> None:
     parser.add_argument("--clinc", type=Path, help="CLINC150's train_val.json; its validation part is used")
     parser.add_argument("--engine", default="text://", help="engine that needs no sound")
     parser.add_argument("--smart", type=Path, help="Smart Turn's ONNX file: measure on synthetic speech too")
+    parser.add_argument("--heard", type=Path, help="what a recogniser wrote of such utterances")
     parser.add_argument("--spoken", type=int, default=150, help="utterances to speak")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args()
@@ -184,6 +170,9 @@ def main() -> None:
         report["clinc"] = compare(judge, held_out(said))
         if options.smart:
             report["speech"] = on_speech(options.smart, Random(1).sample(said, options.spoken))
+    if options.heard:
+        rows = [line.split("\t") for line in options.heard.read_text("utf-8").splitlines()]
+        report["heard"] = compare(judge, [Example(heard, whole == "1") for whole, _said, heard in rows if heard])
     text = json.dumps(report, indent=None if options.json else 2)
     sys.stdout.write(text + "\n")
 

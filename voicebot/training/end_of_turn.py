@@ -26,6 +26,7 @@ from voicebot.engines.turn_text import TextWeights, rows_of
 from voicebot.training import noise
 from voicebot.training.generate import Generator
 from voicebot.training.grammar import Piece
+from voicebot.training.spoken import ANSWERS, sentences
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,21 +45,10 @@ GENERATED = 40_000
 SHORT_WORDS = 3
 SHORT_COPIES = 3
 """Callers answer in a word or two far more often than sets of commands show: whole short lines count so many times."""
-SPOKEN_ANSWERS = tuple(
-    """hello|hi|hi there|hey there|good morning|good evening|yes|yes please|yeah|yep|yes it is|yes i do|no|no thanks|
-    no thank you|nope|no i do not|not really|okay|ok|sure|maybe|i think so|i do not know|i am not sure|right|correct|
-    that is right|that is all|that is it|nothing else|thanks|thank you|thank you very much|great|perfect|stop|wait|
-    hold on|never mind|cancel|help|goodbye|bye|bye bye|sorry|pardon|what|why|why not|who|when|where|how much|how many|
-    how long|how far|say that again|say it again|one more time|turn it up|turn it off|read it again|tomorrow|today|
-    tonight|next week|ten minutes|five|twenty|at noon|nine thirty|seven in the morning|two hours|
-    what is it for|what is this for|what are you waiting for|where are you from|who is it from|who is that from|
-    what are you talking about|what is it about|who did you talk to|where does it come from|what are you looking at|
-    what is it made of|what are you thinking of|which one is it in|who are you with|what does it start with|
-    do you know where it is|tell me who you are|i do not know what it is|can you guess what this is|is it on|
-    what time does it start at|how does that work|what do you think it is|who do you think you are""".split("|")
-)
-"""What bare commands lack: answers, greetings, and questions that end in a preposition or a verb."""
-SPOKEN_COPIES = 12
+ANSWER_COPIES, SENTENCE_COPIES = 12, 2
+TENS = frozenset("twenty thirty forty fifty sixty seventy eighty ninety".split())
+UNITS = frozenset("one two three four five six seven eight nine".split())
+NUMBER_TAILS = frozenset("hundred thousand million point".split())
 CALIBRATION_SHARE = 0.05
 
 
@@ -103,7 +93,7 @@ def examples_of(lines: Sequence[str], rng: Random) -> list[Example]:
         if rng.random() < NOISY_SHARE:
             said = noise.joined(noise.disturb([Piece(line)], rng))
         examples += [Example(said, True)] * (SHORT_COPIES if len(said.split()) <= SHORT_WORDS else 1)
-        beginning = cut(said, rng)
+        beginning = paused(said, rng)
         if beginning and normalize(beginning) not in whole:
             examples.append(Example(beginning, False))
         if rng.random() < LONE_HESITATIONS:
@@ -118,6 +108,19 @@ def cut(line: str, rng: Random) -> str:
         return ""
     beginning = " ".join(words[: rng.randrange(1, len(words))])
     return f"{beginning} {rng.choice(HESITATIONS)}" if rng.random() < HESITATING_SHARE else beginning
+
+
+def paused(line: str, rng: Random) -> str:
+    """A beginning after which a speaker may think: hardly ever inside a number, as in "thirty | five"."""
+    beginning = cut(line, rng)
+    words, at = line.split(), len(beginning.split())
+    inside = 0 < at < len(words) and inside_number(words[at - 1], words[at])
+    return cut(line, rng) if inside else beginning
+
+
+def inside_number(word: str, following: str) -> bool:
+    """Whether the two are parts of one number, which is said in one breath."""
+    return (word in TENS and following in UNITS) or following in NUMBER_TAILS or word == "point"
 
 
 def batch_of(examples: Sequence[Example]) -> Batch:
@@ -217,7 +220,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     lines = generated_lines(options.generated, options.seed)
-    lines += [" ".join(answer.split()) for answer in SPOKEN_ANSWERS] * SPOKEN_COPIES
+    lines += list(ANSWERS) * ANSWER_COPIES + sentences() * SENTENCE_COPIES
     if options.clinc:
         lines += clinc_lines(options.clinc, "train") * 2
     for path in options.lines:
