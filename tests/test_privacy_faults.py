@@ -2,7 +2,6 @@
 
 Each call first asks in the open, so that something does leave and goes wrong, and then in private, with the canary. It
 may be in no request, no log line, no trace, no row and no metric, and no socket may lead anywhere but to the stand-in.
-Shadow copies and judges have no sender of their own yet; their purposes are tried at the gate: `brain/test_egress.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ CANARY = "quuxheliotrope"
 HARD = "write a python program that finds prime numbers"
 SECRET = f"keep this private: {HARD} for {CANARY}"
 PROVIDER_FAULTS = {"timeout": "stall", "5xx": "5xx", "reset": "reset", "empty answer": "empty", "retry": "429 once"}
+REQUESTS = {"reset": (1, 2), "empty answer": (1,)}
+"""How many a question may come to; two for the others. A reset that overtakes the first word is tried again."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ def provider() -> Iterator[ChatServer]:
 def url(request: pytest.FixtureRequest, provider: ChatServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """The stand-in as a provider elsewhere, asked through each remote driver."""
     monkeypatch.setenv(f"{request.param.upper()}_API_KEY", "sesame")
+    monkeypatch.setattr("voicebot.pressure.LAG_S", 60.0)  # However busy the machine is, copies are not dropped here.
     provider.bodies.clear()
     provider.fault = ""
     return provider.url("expert", request.param, locality="remote", first_token_s=0.3)
@@ -87,7 +89,7 @@ def test_no_fault_of_the_provider_lets_a_private_word_out(
             await caller.until_told(2)
             await ask_in_private(caller)
         sent = len(provider.bodies) - before
-        assert sent == (2 if fault in ("timeout", "5xx", "retry") else 1), f"{fault}: {sent} requests"
+        assert sent in REQUESTS.get(fault, (2,)), f"{fault}: {sent} requests"
 
     async def cancelled(server: VoiceServer) -> None:
         provider.fault = "stall"
@@ -145,6 +147,63 @@ def test_no_fault_of_the_local_model_sends_a_private_turn_to_the_expert(
         metrics = asyncio.run(main())
     assert len(provider.bodies) == 1
     assert leaks(tmp_path, provider, sockets, caplog.text, metrics) == []
+
+
+COMPARED = ["shadow.share=1", "shadow.judge=true", "router.hard_at=1", "router.oos_at=1", "fleet.talker.general=true"]
+COMPARED += ["fleet.talker.tasks=['talk', 'tools', 'rewrite', 'extract', 'classify', 'retrieve', 'oos']"]
+COPY_FAULTS = {"": (2, 0), "timeout": (2, 1), "5xx": (2, 1), "reset": (1, 1), "empty answer": (2, 0), "retry": (3, 0)}
+"""Fault -> requests that an open turn's copy and its judge come to (a reset: perhaps one more), and if it failed."""
+TRIAL = ["fleet.small.stage=shadow", "fleet.small.engine=scripted://?reply=Quite+another."]
+TRIAL += [COMPARED[-1].replace("talker", "small")]
+
+
+async def compare_in_private(server: VoiceServer, outcomes: list[str], copies: int) -> str:
+    """Turn 1 may leave; 2 is taken back by 3, before its copy is sent; 4 is private when it is said. The call's id."""
+    outcomes.clear()
+    async with calling(server) as caller:
+        said = ["good morning", f"my word is {CANARY}", "keep that private", f"and {CANARY} again"]
+        for told, text in enumerate(said, start=1):
+            caller.type(text)
+            await caller.until_told(told)
+    await caller.until(lambda: len(outcomes) >= copies)
+    return caller.call_id
+
+
+@pytest.mark.parametrize("trial", [False, True], ids=["copied to the expert", "copied to a member on trial"])
+def test_copies_and_judges_carry_no_private_word_whatever_goes_wrong(
+    tmp_path: Path, url: str, provider: ChatServer, caplog: pytest.LogCaptureFixture, trial: bool
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    priced = 'ledger.prices={"expert" = {input_usd = 1.0, output_usd = 1.0}}'
+    calls: dict[str, str] = {}
+
+    async def main() -> bytes:
+        async with served(tmp_path, *strict(url), *COMPARED, priced, *(TRIAL if trial else [])) as server:
+            assert server._brain.shadows is not None
+            outcomes: list[str] = []
+            server._brain.shadows.count = outcomes.append
+            for fault in COPY_FAULTS:
+                provider.fault = PROVIDER_FAULTS.get(fault, "")
+                calls[fault] = await compare_in_private(server, outcomes, 4 if trial else 2)
+            return server.metrics.render()
+
+    with watched_sockets() as sockets:
+        metrics = asyncio.run(main())
+    assert leaks(tmp_path, provider, sockets, caplog.text, metrics) == []
+    total = 0
+    for fault, call in calls.items():
+        rows = ledger_of(tmp_path, call)
+        sent = [row["purpose"] for row in rows["egress"] if row["outcome"] == "sent"]
+        denied = [row["purpose"] for row in rows["egress"] if row["outcome"] == "denied: label"]
+        assert denied == (["judge"] * 3 if trial else ["shadow"]), "what became private was tried, and denied"
+        assert set(sent) <= ({"judge"} if trial else {"shadow", "judge"}) and sent
+        total += len(sent)
+        if not trial:
+            requests, failed = COPY_FAULTS[fault]
+            outcomes = [row["outcome"] for row in rows["attempts"] if row["purpose"] == "shadow"]
+            assert len(sent) in {requests, requests + (fault == "reset")}, f"{fault}: {len(sent)} requests"
+            assert outcomes.count("failed") == failed + 1, f"{fault}: the denied one failed too"
+    assert total == len(provider.bodies), "nothing left but what is on record"
 
 
 class Crashing(Caller):

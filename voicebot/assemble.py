@@ -23,6 +23,7 @@ from voicebot.brain.expert import Expert
 from voicebot.brain.fleet import Fleet
 from voicebot.brain.policy import Limits
 from voicebot.brain.router import load_router
+from voicebot.brain.shadow import Shadows
 from voicebot.config import Config, ledger_places
 from voicebot.core.labels import label_named
 from voicebot.documents import Documents, documents_of
@@ -59,11 +60,14 @@ class Brainwork:
     frontier: Frontier = field(init=False)
     expert: Expert | None = None
     account: Account = field(default_factory=Notebook)
-    _opening: asyncio.Future[tuple[Price | None, float]] | None = None
+    shadows: Shadows | None = field(init=False)
+    _opening: asyncio.Future[tuple[Price | None, float, float]] | None = None
     """The thread that opens the books: it cannot be cancelled, so `aclose` waits for it."""
 
     def __post_init__(self) -> None:
         self.documents = documents_of(self.config, self.resolved.models_dir)
+        given = self.config.shadow
+        self.shadows = Shadows(given.share, given.tasks, given.judge, busy=self._waited_for) if given.share else None
         self.fleet = self._fleet_of(self.config, self.lanes)
         self.frontier = Frontier(self.config, self.resolved.models_dir)
 
@@ -122,8 +126,16 @@ class Brainwork:
             group.create_task(asyncio.to_thread(self._load_router))
             if self.documents is not None:
                 group.create_task(self.documents.load())
-        price, spent_usd = self._opening.result()
+        price, spent_usd, compared_usd = self._opening.result()
         self.expert = self.frontier.open(self._record, price, spent_usd)
+        if self.shadows is not None:
+            self.shadows.account = self.account
+            self.shadows.expert = self.frontier.open_shadow(self._record, price, compared_usd)
+
+    def _waited_for(self) -> bool:
+        """Whether a turn waits for a language model."""
+        lanes = [self.main, *self.lanes.values(), *([self.frontier.lane] if self.frontier.lane else [])]
+        return any(lane.waiting for lane in lanes)
 
     def _record(self, record: EgressRecord) -> bool:
         """Keep on record what leaves; False if that failed."""
@@ -135,8 +147,8 @@ class Brainwork:
             sentences = partial(open_sentences, models_dir=self.resolved.models_dir)
             self.router = load_router(url, shipped_model(ROUTER), sentences)
 
-    def _open_books(self) -> tuple[Price | None, float]:
-        """Returns the expert's price and what has been spent today, US dollars."""
+    def _open_books(self) -> tuple[Price | None, float, float]:
+        """Returns the expert's price and what has been spent today, on turns and on copies of them, US dollars."""
         ledger = self.config.ledger
         prices = prices_of(ledger)
         url, journal = ledger_places(self.config)
@@ -146,10 +158,12 @@ class Brainwork:
         engines = self._engines()
         self.account = Books(self.writer, prices, engines)
         if not self.config.frontier.url:
-            return None, 0.0
+            return None, 0.0, 0.0
         engine, model = engines[EXPERT]
         with reading(url, journal) as books:
-            return prices.price(model, engine), books.spent_usd(midnight(time.time()))
+            today = midnight(time.time())
+            spent_usd, compared_usd = (books.spent_usd(today, compared=one) for one in (False, True))
+            return prices.price(model, engine), spent_usd, compared_usd
 
     def _engines(self) -> Mapping[str, tuple[str, str]]:
         """Member -> (engine URL without secrets, model), as price lists know them."""
@@ -172,6 +186,7 @@ class Brainwork:
             self.expert,
             limits,
             label_named(config.privacy.default),
+            self.shadows,
             self.documents.covers if self.documents is not None else uncovered,
         )
 

@@ -124,15 +124,17 @@ class Books:
             min_logprob=_known(done.min_logprob) if done else None,
             label=str(tried.label),
             destination="remote" if tried.remote else "local",
+            agreement=_known(tried.agreement),
         )
         cost = self.prices.cost(
             model, engine, row.destination, row.prompt_tokens, row.completion_tokens, row.cached_tokens, row.ms
         )
-        known.cost_usd = None if cost is None or known.cost_usd is None else known.cost_usd + cost
-        if tried.outcome == "ok" and tried.purpose == "live":
-            known.answered_by = tried.member
-        elif tried.outcome == "rejected" and tried.purpose == "live":
-            known.rejected = tried.reason
+        if tried.purpose == "live":
+            known.cost_usd = None if cost is None or known.cost_usd is None else known.cost_usd + cost
+            if tried.outcome == "ok":
+                known.answered_by = tried.member
+            elif tried.outcome == "rejected":
+                known.rejected = tried.reason
         self.writer.write(replace(row, cost_usd=cost))
 
     def errand(self, call: str, errand: PublishErrand) -> None:

@@ -29,6 +29,7 @@ from voicebot.config_brain import (
     PrivacyConfig,
     RouterConfig,
     Section,
+    ShadowConfig,
     ToolsConfig,
 )
 from voicebot.config_telephony import TelephonyConfig
@@ -170,6 +171,7 @@ class Config(Section):
     """By name; empty for one general member that the llm engine plays."""
     router: RouterConfig = RouterConfig()
     frontier: FrontierConfig = FrontierConfig()
+    shadow: ShadowConfig = ShadowConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     ledger: LedgerConfig = LedgerConfig()
     tools: ToolsConfig = ToolsConfig()

@@ -44,6 +44,8 @@ class MemberConfig(Section):
     """For extract: the details that the caller is asked for when they are missing."""
     labels: dict[str, str] = Field(default_factory=dict)
     """For classify: label -> the sentence that is spoken for it, "" for the usual one."""
+    stage: Literal["live", "shadow", "off"] = "live"
+    """"shadow" puts it on trial: it answers nobody and gets copies of its tasks' turns; see [shadow]."""
     evals: Path | None = None
     """Examples to calibrate it on: JSON lines of {"text", "expected"}; see `voicebot eval calibrate`."""
 
@@ -89,6 +91,19 @@ class FrontierConfig(Section):
     """Failures in a row after which it is left alone,"""
     rest_s: float = Field(default=30.0, gt=0)
     """and for how long."""
+
+
+class ShadowConfig(Section):
+    """Copies of turns for another model, unheard, to compare the two. See docs/shadow.md."""
+
+    share: float = Field(default=0.0, ge=0, le=1)
+    """Of callers, always the same ones; 0 for none."""
+    tasks: tuple[str, ...] = ()
+    """Whose turns are copied; empty for all."""
+    usd_per_day: float = Field(default=1.0, ge=0)
+    """What copies and judges may cost, apart from frontier.usd_per_day."""
+    judge: bool = False
+    """Whether the frontier is asked, of two answers in words that differ, which is better."""
 
 
 class PrivacyConfig(Section):

@@ -62,6 +62,22 @@ class Frontier:
         """The expert, None where none is set. `record` keeps what left. Raises: ConfigError, for a cap on money
         without a price."""
         given = self.config.frontier
+        return self._gated(
+            record, price, Caps(_or_all(given.usd_per_call), _or_all(given.usd_per_day)), spent_today_usd
+        )
+
+    def open_shadow(
+        self, record: Callable[[EgressRecord], bool], price: Price | None, spent_today_usd: float
+    ) -> Expert | None:
+        """The same for copies: a gate with money, a breaker and estimates of its own, so that live turns never pay for
+        them. None where nothing is copied. Raises: ConfigError, as `open`."""
+        given = self.config.shadow
+        return self._gated(record, price, Caps(per_day_usd=given.usd_per_day), spent_today_usd) if given.share else None
+
+    def _gated(
+        self, record: Callable[[EgressRecord], bool], price: Price | None, caps: Caps, spent_today_usd: float
+    ) -> Expert | None:
+        given = self.config.frontier
         if self.lane is None:
             return None
         gate = Egress(
@@ -69,7 +85,7 @@ class Frontier:
             record,
             self._redactor,
             breaker=Breaker(BreakerSettings(given.failures, given.rest_s)),
-            budget=Budget(Caps(_or_all(given.usd_per_call), _or_all(given.usd_per_day)), time.time(), spent_today_usd),
+            budget=Budget(caps, time.time(), spent_today_usd),
             cost=price.cost if price is not None else None,
         )
         return Expert(
@@ -114,7 +130,7 @@ def outward(config: Config, remote: RemoteLlm | None, problem: str = "") -> list
     if remote is None:
         return tools or ["no words leave this machine: no remote model is set"]
     told = [f"words may leave this machine to {remote.destination} ({remote.name}), when a turn is too hard for it"]
-    told += [_label_told(config.privacy), _caps_told(config), *tools]
+    told += [_label_told(config.privacy), _caps_told(config), *_shadow_told(config), *tools]
     return told + ([f"the privacy detector {problem}; every turn stays on this machine"] if problem else [])
 
 
@@ -134,6 +150,14 @@ def _caps_told(config: Config) -> str:
     caps = {"call": config.frontier.usd_per_call, "day": config.frontier.usd_per_day}
     set_caps = [f"${usd:g} a {what}" for what, usd in caps.items() if usd is not None]
     return f"at most {' and '.join(set_caps)} is spent" if set_caps else "what may be spent is not limited"
+
+
+def _shadow_told(config: Config) -> list[str]:
+    given = config.shadow
+    if not given.share:
+        return []
+    what = "copies of answered turns, and of two answers to judge them," if given.judge else "copies of answered turns"
+    return [f"{what} of {given.share:.0%} of callers go there as well, for at most ${given.usd_per_day:g} a day more"]
 
 
 def call_label(privacy: PrivacyConfig, transport: str, numbers: Collection[str] = ()) -> Label:

@@ -61,6 +61,7 @@ def made(
         given.tools,
         given.general,
         job,
+        given.stage,
     )
 
 
@@ -72,6 +73,8 @@ def _job(name: str, given: MemberConfig, shipped: bool, config: Config, search: 
         )
     if given.general and given.job != "talk":
         raise ConfigError(f'fleet.{name} is general, so it talks; it cannot have job = "{given.job}"')
+    if given.general and given.stage != "live":
+        raise ConfigError(f'fleet.{name} is general, so it is live; it cannot have stage = "{given.stage}"')
     match given.job:
         case "extract":
             return Extract(given.fields, given.required)

@@ -32,6 +32,9 @@ class Metrics:
         self.pressed = Gauge(
             "voicebot_pressed", "1 while drafts are given up for want of computing", registry=self._registry
         )
+        self.shadows = Counter(
+            "voicebot_shadow_copies", "Copies of turns, by what became of them", ["outcome"], registry=self._registry
+        )
         self._v2v = Histogram(
             "voicebot_v2v_seconds",
             "End of the caller's speech to the first sound of the reply",

@@ -139,6 +139,9 @@ class VoiceServer:
                 ]
                 if (documents := self._brain.documents) is not None:
                     background.append(group.create_task(documents.watch(), name="watch documents"))
+                if (shadows := self._brain.shadows) is not None:
+                    shadows.count = lambda outcome: self.metrics.shadows.labels(outcome).inc()
+                    background.append(group.create_task(shadows.run(), name="compare answers"))
                 try:
                     yield
                 finally:
@@ -264,6 +267,8 @@ class VoiceServer:
             if self._pressure.look(lag_s, self._stt.waiting + self._llm.waiting + self._tts.waiting):
                 self.metrics.pressed.set(self._pressure.pressed)
                 self.calls.allow_drafts(not self._pressure.pressed)
+                if self._brain.shadows is not None:
+                    self._brain.shadows.press(self._pressure.pressed)
 
 
 async def _guarded(work: Coroutine[Any, Any, None], name: str) -> None:

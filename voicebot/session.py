@@ -115,7 +115,7 @@ class Session:
         self._hearing: dict[int, tuple[Hearing, asyncio.Task[None]]] = {}
         self._replies: dict[int, tuple[Reply, asyncio.Task[None]]] = {}
         self._errands: dict[int, tuple[Errand, asyncio.Task[None]]] = {}
-        self._brain = CallBrain(call_id, deps.brain, self._apply, label)
+        self._brain = CallBrain(call_id, deps.brain, self._apply, label, line.caller)
         self._recorder.guard(self._brain.privacy)
         self._account = deps.brain.account
         self.turns: dict[int, dict[str, Any]] = {}

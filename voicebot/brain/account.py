@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -10,7 +11,7 @@ from voicebot.brain.reply import Attempt
 from voicebot.core.events import PublishErrand, PublishTurn
 from voicebot.core.labels import Label
 
-Purpose = Literal["live", "shadow"]
+Purpose = Literal["live", "shadow", "judge"]
 Outcome = Literal["ok", "rejected", "failed", "cancelled"]
 
 
@@ -30,7 +31,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One model's attempt at one turn."""
+    """One model's attempt at one turn. `agreement`: of a shadow or judge, 0..1; NaN for none.
+
+    The attempt's words are for `brain.shadow`; an account keeps none of them.
+    """
 
     call: str
     turn: int
@@ -41,6 +45,7 @@ class Tried:
     reason: str = ""
     purpose: Purpose = "live"
     remote: bool = False
+    agreement: float = math.nan
 
 
 class Account(Protocol):

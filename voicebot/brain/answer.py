@@ -15,6 +15,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from voicebot.brain.account import EXPERT, Account, Decision, Notebook, Outcome, Tried
@@ -24,6 +25,7 @@ from voicebot.brain.jobs import Job, Order
 from voicebot.brain.policy import BUDGET_NOTICE, DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
 from voicebot.brain.privacy import CallPrivacy, Verdict, prompt_label, without_private
 from voicebot.brain.reply import Attempt, Rejected, Reply, ReplySettings, message
+from voicebot.brain.shadow import CallCopies, Shadows
 from voicebot.brain.wishes import instructed, sampled
 from voicebot.core.events import ErrandWanted, Event, ReplyBegan
 from voicebot.core.history import Line
@@ -73,6 +75,7 @@ class BrainDeps:
     expert: Expert | None = None
     limits: Limits = field(default_factory=Limits)
     default_label: Label = Label.OPEN
+    shadows: Shadows | None = None
     covered: Callable[[str], Awaitable[float]] = uncovered
     """How much of a question (0..1) the operator's documents answer."""
 
@@ -87,9 +90,14 @@ class CallBrain:
     """One call's. Thread: the loop."""
 
     def __init__(
-        self, call: str, deps: BrainDeps, report: Callable[[Event], None], default_label: Label | None = None
+        self,
+        call: str,
+        deps: BrainDeps,
+        report: Callable[[Event], None],
+        default_label: Label | None = None,
+        caller: str = "",
     ) -> None:
-        """`default_label`: of this call's turns; None for the server's."""
+        """`default_label`: of this call's turns; None for the server's. `caller`: the number that calls, if known."""
         self._call = call
         self._deps = deps
         self._report = report
@@ -97,6 +105,7 @@ class CallBrain:
         self.privacy = CallPrivacy(deps.default_label if default_label is None else default_label)
         self._member = ""
         """Who was asked last."""
+        self._copies = CallCopies(deps.shadows, deps.fleet, call, caller)
 
     def close(self) -> None:
         """The call is over: whoever kept something for it forgets it."""
@@ -105,9 +114,11 @@ class CallBrain:
             self._deps.expert.end_call(self._call)
 
     def _settle(self, over: bool = False) -> None:
-        """Tell the books of turns whose label stands, so that they may keep the words."""
+        """Tell the books, and who compares answers, of turns whose label stands."""
         for turn in self.privacy.settle(over):
-            self._deps.account.settled(self._call, turn, self.privacy.label_of_answer(turn))
+            label = self.privacy.label_of_answer(turn)
+            self._deps.account.settled(self._call, turn, label)
+            self._copies.settled(turn, label)
 
     def label(self, turn: int, text: str) -> None:
         """Of words that join the talk without an answer."""
@@ -128,10 +139,13 @@ class CallBrain:
         self._settle()
         talk = self._talk(lines, text, label)
         pinned = self._pinned(reply.wishes, lines, new=bool(text))
-        text = text or (asked.text if asked else "")
+        new, text = text, text or (asked.text if asked else "")
         decision, plan = self._plan(turn, text, lines, talk, covered)
         if pinned is not None:
             decision, plan = replace(decision, reason=pinned.reason), pinned
+        now = partial(self._talk, tuple(lines), new)
+        shadow = plan.shadow if self._copies.wanted(decision.task) else ""
+        self._copies.plan(turn, shadow, lambda: now(self.privacy.label_of(turn)) if reply.stands else None)
         self._report(ReplyBegan(reply.number, "", _shown(decision, plan, label)))
         self._deps.account.decided(decision)
         match plan.kind:
@@ -168,7 +182,7 @@ class CallBrain:
     ) -> tuple[Decision, Plan]:
         """The decision's label is that of all the talk; the expert's part in it depends on what would be sent."""
         deps, label = self._deps, prompt_label(talk)
-        facts = deps.fleet.facts(self._clock())
+        facts = deps.fleet.facts(self._clock(), self._copies.sampled)
         if deps.router is None:
             general = next(one.name for one in facts if one.general)
             plan = Plan("member", (general,), f"no router is set, so {general}")
@@ -176,7 +190,7 @@ class CallBrain:
         context = [line.text for line in lines[-CONTEXT_LINES:] if line.text]
         route = deps.router.route(text, context)
         situation = Situation(route.task, route.hard, route.oos, prompt_label(_outgoing(talk)), "none")
-        situation = replace(situation, covered=covered)
+        situation = replace(situation, covered=covered, sampled=self._copies.wanted(route.task))
         if (expert := deps.expert) is not None:
             state, expected_ms = expert.state(self._call), expert.expected_ms
             situation = replace(situation, expert=state, expected_ms=expected_ms, remote=expert.remote)
@@ -230,6 +244,7 @@ class CallBrain:
                 )
             outcome = "ok"
             member.worked()
+            self._copies.answered(turn, member.name, attempt)
         except Rejected as why:
             outcome, reason = "rejected", str(why)
             raise
@@ -249,6 +264,7 @@ class CallBrain:
         why = made.rejected or member.threshold.rejects(made.mean_logprob, made.min_logprob)
         if gated and why:
             raise Rejected(why)
+        attempt.text = made.speech
         if made.value is not None:
             reply.record(member.name, made.value)
         await reply.say(made.speech)
@@ -301,6 +317,7 @@ class CallBrain:
             async for clause in expert.clauses(request, self._call, turn, attempt):
                 yield clause
             outcome = "ok"
+            self._copies.answered(turn, EXPERT, attempt)
         except (EgressDenied, EngineError) as error:
             outcome, reason = "failed", type(error).__name__
             raise

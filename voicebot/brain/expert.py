@@ -90,6 +90,7 @@ class Expert:
                         attempt.ttft_ms = (loop.time() - asked) * 1000
                         self._waits_ms.append(attempt.ttft_ms)
                     attempt.completion_chars += len(chunk.text)
+                    attempt.text += chunk.text
                     for clause in splitter.push(chunk.text):
                         yield clause
                 elif isinstance(chunk, LlmDone):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from voicebot.brain.confidence import Threshold
 from voicebot.brain.jobs import Job
-from voicebot.brain.policy import MemberFacts
+from voicebot.brain.policy import MemberFacts, Stage
 from voicebot.engines.base import LlmEngine, Message, Sampling
 from voicebot.errors import ConfigError
 from voicebot.lane import LaneLike
@@ -36,6 +36,8 @@ class Member:
     tools: tuple[str, ...] | None = None
     general: bool = False
     job: Job | None = None
+    stage: Stage = "live"
+    """"shadow": on trial; it answers nobody and gets copies of its tasks' turns."""
     _failures: int = 0
     _failed_at: float = 0.0
 
@@ -77,6 +79,10 @@ class Fleet:
     def __getitem__(self, name: str) -> Member:
         return self._members[name]
 
-    def facts(self, now: float) -> list[MemberFacts]:
-        """What the policy is told. `now`: monotonic seconds."""
-        return [MemberFacts(one.name, one.tasks, one.general, one.healthy(now)) for one in self]
+    def facts(self, now: float, sampled: bool = False) -> list[MemberFacts]:
+        """What the policy is told. `now`: monotonic seconds; `sampled`: members on trial get copies of this call."""
+        return [MemberFacts(one.name, one.tasks, one.general, one.healthy(now), _stage(one, sampled)) for one in self]
+
+
+def _stage(member: Member, sampled: bool) -> Stage:
+    return "off" if member.stage == "shadow" and not sampled else member.stage

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -105,6 +105,11 @@ class Attempt:
     prompt_chars: int = 0
     completion_chars: int = 0
     """For an estimate where the engine counts no tokens."""
+    text: str = field(default="", repr=False)
+    calls: list[ToolCall] = field(default_factory=list, repr=False)
+    """What it said and asked for; for whoever compares answers, and never for the books."""
+    tools: Sequence[dict[str, Any]] = ()
+    """Those that it was offered, in the OpenAI chat format."""
 
 
 def message(line: Line, label: Label = Label.LOCAL_ONLY) -> Message:
@@ -152,6 +157,11 @@ class Reply:
     @property
     def number(self) -> int:
         return self._number
+
+    @property
+    def stands(self) -> bool:
+        """Whether its turn does."""
+        return self._committed.is_set()
 
     @property
     def written(self) -> int:
@@ -232,6 +242,7 @@ class Reply:
         label = prompt_label(one for one in messages if one.role != "system")
         schema = self._tools.begin(label, offered, self.wishes)
         attempt = attempt or Attempt(llm.engine.name)
+        attempt.tools = schema
         messages = [*messages, *self._done]
         for _ in range(TOOL_ROUNDS):
             request = LlmRequest([*messages], schema, sampling, session, self.wishes.schema)
@@ -255,11 +266,13 @@ class Reply:
             match chunk:
                 case TextDelta(text):
                     attempt.completion_chars += len(text)
+                    attempt.text += text
                     held += splitter.push(text)
                     if gate is None:
                         await self._put_all(held)
                 case ToolCall():
                     calls.append(chunk)
+                    attempt.calls.append(chunk)
                 case LlmDone():
                     attempt.done = chunk
         attempt.ms += (loop.time() - began) * 1000

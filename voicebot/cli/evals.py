@@ -1,4 +1,4 @@
-"""`voicebot eval router | calibrate`."""
+"""`voicebot eval router | calibrate | shadow`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from voicebot.cli.calibrate import calibrate
+from voicebot.cli.shadow import shadow
 from voicebot.errors import ConfigError, VoicebotError
 from voicebot.profiles import models_dir
 
@@ -17,6 +18,7 @@ FAILED, BAD_INPUT = 1, 2
 
 
 app.command()(calibrate)
+app.command()(shadow)
 
 
 @app.command()

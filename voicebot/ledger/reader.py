@@ -58,11 +58,15 @@ class LedgerReader:
         for (call_id,) in self._connection.execute(query).all():
             yield self.call(call_id)
 
-    def spent_usd(self, since_s: float, call_id: str | None = None) -> float:
-        """What is known to have been spent: a day's or a call's share of its cap."""
+    def spent_usd(self, since_s: float, call_id: str | None = None, *, compared: bool | None = None) -> float:
+        """What is known to have been spent: a day's or a call's share of its cap. `compared`: on shadows and judges
+        (True), on everything else (False), on both (None)."""
         query = select(func.sum(attempts.c.cost_usd)).where(attempts.c.started_s >= since_s)
         if call_id is not None:
             query = query.where(attempts.c.call == call_id)
+        if compared is not None:
+            comparing = attempts.c.purpose.in_(("shadow", "judge"))
+            query = query.where(comparing if compared else ~comparing)
         return float(self._connection.execute(query).scalar() or 0.0)
 
     def turns(self, since_s: float) -> Iterator[Record]:

@@ -100,6 +100,8 @@ class AttemptRow:
     min_logprob: float | None = None
     label: str | None = None
     destination: Destination
+    agreement: float | None = None
+    """Of a shadow with the answer that was heard, or a judge's verdict on the two: 0..1; see `brain.shadow`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ attempts = Table(
     Column("min_logprob", Double),
     Column("label", Text),
     Column("destination", Text, nullable=False),
+    Column("agreement", Double),
     Index("attempts_started", "started_s"),
     Index("attempts_call", "call"),
 )
