@@ -12,7 +12,7 @@ import numpy as np
 from tests.sim.engines import CallerWords, SimStt
 from tests.sim.lane import Behaviour, VirtualLane
 from tests.virtual_time import run
-from voicebot.core.audio import SpeechRing
+from voicebot.core.audio import WINDOW_SAMPLES, SpeechRing
 from voicebot.core.events import DraftFailed, DraftTranscribed, Event, PartialTranscribed
 from voicebot.hearing import Hearing
 
@@ -34,7 +34,7 @@ class Ear:
         """Speak 200 ms a word; the sample after it."""
         for word in words:
             self.ring.push(self.words.say(word, 200))
-        self.hearing.more()
+        self.hearing.more(self.ring.stop_sample)
         return self.ring.stop_sample
 
 
@@ -79,6 +79,20 @@ def test_a_stream_tells_partial_words_and_then_the_draft() -> None:
         PartialTranscribed(1, "hello there"),
         DraftTranscribed(7, "hello there", 0.9),
     ]
+
+
+def test_a_stream_is_told_of_silence_from_the_first_whole_window_of_it_on() -> None:
+    async def body(ear: Ear) -> None:
+        stop = ear.say("hello")
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            ear.ring.push(np.zeros(WINDOW_SAMPLES // 2, dtype=np.int16))
+            ear.hearing.more(stop)
+        await asyncio.sleep(0.1)
+        ear.say("there")
+        await asyncio.sleep(0.1)
+
+    assert list(listen(body).stt.silences) == [0, 0, WINDOW_SAMPLES, 3 * WINDOW_SAMPLES // 2, 0]
 
 
 def test_without_a_stream_a_draft_is_one_transcription_of_its_range() -> None:

@@ -1,7 +1,8 @@
 """The call's ear: one task per turn that recognises while the caller speaks and answers drafts.
 
 With a streaming recogniser the speech is fed as it comes, so a draft costs only the last words; a draft that is
-aborted costs a second pass from the turn's start, faster than real time. Without one, a draft is one transcription.
+aborted costs a second pass from the turn's start, faster than real time. A stream that can begin its last words
+early is told of the first silent window, which comes before the draft. Without a stream, a draft is one transcription.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ, Pcm, SpeechRing
+from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ, WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.events import DraftFailed, DraftTranscribed, EndScored, Event, PartialTranscribed
-from voicebot.engines.base import TURN_AUDIO_S, Cancel, SttEngine, SttStream, Transcript, TurnEngine
+from voicebot.engines.base import TURN_AUDIO_S, Cancel, EarlySttStream, SttEngine, SttStream, Transcript, TurnEngine
 from voicebot.errors import EngineError
 from voicebot.lane import LaneLike
 
@@ -65,14 +66,16 @@ class Hearing:
         self._report = report
         self._turn = turn
         self._start = start_sample
+        self._voiced_to = start_sample
         self._narrowband = narrowband
         self._ending = ending
         self._draft: tuple[int, int, int] | None = None
         self._again = False
         self._wake = asyncio.Event()
 
-    def more(self) -> None:
-        """A window has been added to the ring."""
+    def more(self, voiced_to: int) -> None:
+        """The ring has grown; the last window with voice in it ended at `voiced_to`."""
+        self._voiced_to = max(voiced_to, self._start)
         self._wake.set()
 
     def draft(self, draft: int, start_sample: int, stop_sample: int) -> None:
@@ -155,7 +158,8 @@ class Hearing:
             wanted = self._draft
             stop = self._ring.stop_sample if wanted is None else wanted[2]
             if fed < stop:
-                text = await self._stt.run(partial(_feed, stream, self._ring.read(fed, stop)))
+                silent = stop - self._voiced_to if stop - self._voiced_to >= WINDOW_SAMPLES else 0
+                text = await self._stt.run(partial(_feed, stream, self._ring.read(fed, stop), silent))
                 fed = stop
                 if text != shown and self._draft is None:
                     shown = text
@@ -185,5 +189,8 @@ def _abandon(streams: list[SttStream], _cancel: Cancel) -> None:
         stream.abandon()
 
 
-def _feed(stream: SttStream, pcm: Pcm, _cancel: Cancel) -> str:
-    return stream.feed(pcm)
+def _feed(stream: SttStream, pcm: Pcm, silent_samples: int, _cancel: Cancel) -> str:
+    text = stream.feed(pcm)
+    if isinstance(stream, EarlySttStream):
+        stream.note_silence(silent_samples)
+    return text

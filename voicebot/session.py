@@ -158,7 +158,7 @@ class Session:
             self._told_samples = self._speaker.heard_samples()
             self._apply(ev.WindowHeard(stop, probability, self._told_samples))
         for hearing, _ in self._hearing.values():
-            hearing.more()
+            hearing.more(self._machine.voiced_until)
 
     def pull_audio(self, samples: int) -> Pcm | None:
         if not self._open:

@@ -12,7 +12,7 @@ from tests.engines.conftest import NEVER, Garage
 from voicebot.engines import registry
 from voicebot.engines.base import Cancel, Pcm, Transcript
 from voicebot.engines.options import EngineSpec
-from voicebot.engines.whisper import WhisperStt
+from voicebot.engines.whisper import WhisperStt, default_threads
 from voicebot.engines.whisper_stream import LONGEST_SAMPLES, WhisperStream
 from voicebot.engines.whisper_window import (
     PADDING_SAMPLES,
@@ -93,6 +93,10 @@ def test_a_loop_is_a_phrase_said_twice_at_the_end() -> None:
     assert not any(map(repeats_its_end, ["no no", "", "one two three four", "the more the merrier"]))
 
 
+def test_a_worker_has_half_of_the_cores_and_two_at_least_where_there_are_two() -> None:
+    assert [default_threads(cores) for cores in (1, 2, 3, 4, 6, 16)] == [1, 2, 2, 2, 3, 8]
+
+
 def test_a_transcript_may_be_as_long_as_fast_speech_and_no_longer() -> None:
     assert [most_tokens(samples) for samples in (1, SECOND, 5 * SECOND, 30 * SECOND)] == [30, 30, 70, 224]
 
@@ -127,6 +131,17 @@ def test_poor_words_are_asked_again_in_the_full_window_whose_word_is_final() -> 
     full = Scripted({30: poor}, WhisperStt.Options(window_s=30))
     full.transcribe(np.zeros(SECOND, dtype=np.int16), NEVER)
     assert full.asked == [30]
+
+
+def test_a_pass_that_heard_everything_is_asked_again_in_the_full_window_where_it_is_in_doubt() -> None:
+    driver = Scripted({30: Hypothesis("hello", -0.1, 0.0)})
+    pcm = np.zeros(3 * SECOND, dtype=np.int16)
+    assert driver.settle(Hypothesis("good", -0.1, 0.0), pcm).text == "good"
+    assert driver.asked == []
+    assert driver.settle(Hypothesis("low low low", -3.0, 0.0), pcm).text == "hello"
+    assert driver.asked == [30]
+    assert driver.settle(Hypothesis("noise", -3.0, 0.9), pcm) == Transcript("", 0.0)
+    assert driver.asked == [30]
 
 
 def test_a_monologue_is_heard_in_windows_of_30_s() -> None:
@@ -167,6 +182,21 @@ def test_captions_of_the_real_decoder_are_those_of_the_whole(garage: Garage, spo
     assert stream.finish() == engine.transcribe(pcm, NEVER)
 
 
+def test_passes_of_the_real_decoder_take_one_worker_for_captions_and_two_in_all(
+    garage: Garage, spoken: Spoken, models: Path
+) -> None:
+    pcm = spoken["hello.wav"][1]
+    engine = garage.loaded("stt", TRUSTING)
+    stream = engine.open_stream()
+    stream.feed(pcm)
+    quiet = np.zeros(512, dtype=np.int16)
+    stream.feed(quiet)
+    stream.note_silence(512)
+    stream.feed(quiet)
+    stream.note_silence(1024)
+    assert stream.finish() == engine.transcribe(np.concatenate((pcm, quiet)), NEVER)
+
+
 # ---- captions
 
 
@@ -183,48 +213,65 @@ class Pass:
 
 
 class Driver:
-    """Passes that end when told to."""
+    """Passes that end when told to; `workers` of them at once, one for captions."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
         self.passes: list[Pass] = []
         self.lengths: list[int] = []
+        self.lasts: list[int] = []
+        """How long the speech of each last pass was."""
+        self.settled: list[str] = []
         self.whole: list[int] = []
+        self.workers = workers
         self.busy = False
 
-    def begin(self, pcm: Pcm) -> Pass | None:
-        if self.busy:
+    def begin(self, pcm: Pcm, last: bool = False) -> Pass | None:
+        running = sum(not begun.ready for begun in self.passes)
+        if self.busy or running >= (self.workers if last else 1):
             return None
-        self.lengths.append(len(pcm))
+        (self.lasts if last else self.lengths).append(len(pcm))
         self.passes.append(Pass(Hypothesis(f"words {len(self.passes)}", -0.1, 0.0)))
         return self.passes[-1]
 
     def believed(self, heard: Hypothesis) -> bool:
         return heard.mean_logprob > -1
 
-    def transcript(self, heard: Hypothesis) -> Transcript:
-        return Transcript(heard.text)
+    def settle(self, heard: Hypothesis, pcm: Pcm) -> Transcript:
+        self.settled.append(heard.text)
+        return Transcript(heard.text if self.believed(heard) else "settled")
 
     def transcribe(self, pcm: Pcm, cancel: Cancel) -> Transcript:
         self.whole.append(len(pcm))
         return Transcript("whole")
 
 
+WINDOW = 512
+
+
 def fed(stream: WhisperStream, windows: int) -> str:
     return [stream.feed(np.zeros(1600, dtype=np.int16)) for _ in range(windows)][-1]
 
 
-def test_captions_come_every_half_second_of_speech_and_after_a_rest_as_long_as_three_passes() -> None:
+def silent(stream: WhisperStream, windows: int) -> None:
+    """So many windows of silence, told as the ear tells them."""
+    for number in range(windows):
+        stream.feed(np.zeros(WINDOW, dtype=np.int16))
+        stream.note_silence((number + 1) * WINDOW)
+
+
+def test_captions_come_every_half_second_of_speech_and_after_a_rest_as_long_as_a_pass() -> None:
     driver = Driver()
     stream = WhisperStream(driver, 8000)
     assert fed(stream, 5) == ""
     assert driver.lengths == [8000]
-    fed(stream, 2)
+    fed(stream, 6)
     driver.passes[0].ready = True
-    assert fed(stream, 1) == "words 0"  # It took 0.3 s, so the next comes 0.9 s later.
-    fed(stream, 8)
+    assert fed(stream, 1) == "words 0"  # It took 0.7 s, so the next comes 0.7 s later.
+    assert stream.told_samples == 8000
+    fed(stream, 6)
     assert len(driver.passes) == 1
     fed(stream, 1)
-    assert driver.lengths == [8000, 27_200]
+    assert driver.lengths == [8000, 30_400]
 
 
 def test_a_caption_in_doubt_is_not_shown_and_the_last_one_stays() -> None:
@@ -254,14 +301,72 @@ def test_the_final_words_are_a_pass_of_their_own_unless_the_last_caption_heard_e
     fed(stream, 2)
     assert stream.finish().text == "whole"
     assert driver.whole == [3200]
+    driver.passes[0].ready = True
     same = WhisperStream(driver, 1600)
     fed(same, 1)
     assert same.finish().text == "words 1"
+    driver.passes[1].ready = True
     doubted = WhisperStream(driver, 1600)
     fed(doubted, 1)
     driver.passes[2].heard = Hypothesis("noise", -5, 0.0)
-    assert doubted.finish().text == "whole"
+    assert doubted.finish().text == "settled"
     assert WhisperStream(driver, 1600).finish() == Transcript("")
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_the_pass_of_the_first_silent_window_is_the_last_one_whether_it_has_ended_or_not(done: bool) -> None:
+    driver = Driver(workers=2)
+    stream = WhisperStream(driver, 8000)
+    fed(stream, 6)
+    assert driver.lengths == [8000]  # A caption that misses the end is under way still.
+    silent(stream, 2)
+    assert driver.lasts == [6 * 1600 + WINDOW]
+    for begun in driver.passes:
+        begun.ready = done
+    assert stream.finish().text == "words 1"
+    assert driver.whole == []
+
+
+def test_a_caption_that_misses_even_the_silence_behind_the_last_voice_is_not_final() -> None:
+    driver = Driver(workers=1)
+    stream = WhisperStream(driver, 1600)
+    fed(stream, 1)
+    silent(stream, 2)
+    assert driver.lasts == []
+    assert stream.finish().text == "whole"
+    assert driver.whole == [1600 + 2 * WINDOW]
+
+
+def test_a_last_pass_begins_later_when_a_worker_comes_free() -> None:
+    driver = Driver(workers=1)
+    stream = WhisperStream(driver, 1600)
+    fed(stream, 1)
+    silent(stream, 1)
+    driver.passes[0].ready = True
+    stream.feed(np.zeros(WINDOW, dtype=np.int16))
+    stream.note_silence(2 * WINDOW)
+    assert driver.lasts == [1600 + 2 * WINDOW]
+    assert stream.finish().text == "words 1"
+
+
+def test_a_caller_who_goes_on_after_a_silent_window_is_heard_to_the_end() -> None:
+    driver = Driver(workers=2)
+    stream = WhisperStream(driver, 80_000)
+    fed(stream, 3)
+    silent(stream, 1)
+    assert len(driver.lasts) == 1
+    stream.feed(np.zeros(WINDOW, dtype=np.int16))
+    stream.note_silence(0)
+    assert stream.finish().text == "whole"
+    driver.passes[0].ready = True
+    again = WhisperStream(driver, 80_000)
+    fed(again, 3)
+    silent(again, 1)
+    driver.passes[1].ready = True
+    assert fed(again, 1) == "words 1"  # It was a caption.
+    silent(again, 1)
+    assert driver.lasts[2] == 4 * 1600 + 2 * WINDOW
+    assert again.finish().text == "words 2"
 
 
 def test_a_stream_keeps_the_last_minute_and_shows_no_captions_past_30_s() -> None:
@@ -271,6 +376,7 @@ def test_a_stream_keeps_the_last_minute_and_shows_no_captions_past_30_s() -> Non
     fed(stream, 301)
     driver.busy = False
     fed(stream, 400)
-    assert driver.lengths == []
+    silent(stream, 1)
+    assert driver.lengths == driver.lasts == []
     stream.finish()
-    assert driver.whole == [LONGEST_SAMPLES]
+    assert driver.whole == [LONGEST_SAMPLES - 1600 + WINDOW]

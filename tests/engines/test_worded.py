@@ -8,8 +8,10 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from voicebot.engines.base import LlmDone, LlmRequest, Message, TextDelta
+from voicebot.engines.base import LlmDone, LlmRequest, Message, Pcm, TextDelta, Transcript
+from voicebot.engines.options import EngineSpec
 from voicebot.engines.registry import create
+from voicebot.engines.worded import WordedStream, WordedStt
 from voicebot.errors import ConfigError
 
 
@@ -34,6 +36,53 @@ def test_a_stream_of_it_shows_no_random_words() -> None:
     assert stream.feed(np.ones(16_000, np.int16)) == ""
     assert stream.finish().text == "hello"
     stream.abandon()
+
+
+def test_partial_words_are_those_that_would_be_over_of_the_text_that_comes_next() -> None:
+    stt = WordedStt(
+        EngineSpec("stt", "worded", "", {}, "worded://"),
+        WordedStt.Options(engine="scripted://", text=("hello", "what time is it"), ms=(500, 1000)),
+    )
+    assert [stt.begun(samples) for samples in (0, 7_900, 8_000, 90_000)] == ["", "", "hello", "hello"]
+    assert stt.heard(8_000).text == "hello"
+    assert [stt.begun(samples) for samples in (0, 4_000, 15_900, 16_000)] == [
+        "", "what", "what time is", "what time is it"
+    ]  # fmt: skip
+    assert stt.heard(7_000).text == "hello"
+    assert stt.begun(16_000) == "what time is it"
+
+
+class Early:
+    """A stream whose partial transcripts are of half of what it was fed."""
+
+    def __init__(self) -> None:
+        self.told_samples = 0
+        self.silences: list[int] = []
+
+    def feed(self, pcm: Pcm) -> str:
+        self.told_samples += len(pcm) // 2
+        return "random"
+
+    def note_silence(self, samples: int) -> None:
+        self.silences.append(samples)
+
+    def finish(self) -> Transcript:
+        return Transcript("random")
+
+    def abandon(self) -> None: ...
+
+
+def test_a_stream_of_it_shows_as_much_as_the_engine_has_decoded_and_passes_silence_on() -> None:
+    stt = WordedStt(
+        EngineSpec("stt", "worded", "", {}, "worded://"),
+        WordedStt.Options(engine="scripted://", text=("what time is it",), ms=(1000,)),
+    )
+    inner = Early()
+    stream = WordedStream(stt, inner)
+    assert [stream.feed(np.ones(8_000, np.int16)) for _ in range(3)] == ["what", "what time", "what time is"]
+    stream.note_silence(512)
+    assert inner.silences == [512]
+    assert stream.finish().text == "what time is it"
 
 
 def test_each_token_becomes_four_characters_of_the_reply_and_none_of_it_is_lost() -> None:

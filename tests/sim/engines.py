@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from voicebot.core.audio import SPEECH_RATE_HZ
+from voicebot.core.audio import SPEECH_RATE_HZ, WINDOW_SAMPLES
 from voicebot.engines.base import (
     Cancel,
     LlmChunk,
@@ -128,6 +128,8 @@ class SimStt(SimEngine):
         """Streams opened and not given back."""
         self.narrowband: deque[bool] = deque(maxlen=16)
         """What the latest calls were told of their speech."""
+        self.silences: deque[int] = deque(maxlen=100)
+        """What the latest streams were told of silence."""
 
     def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         self.narrowband.append(narrowband)
@@ -139,6 +141,8 @@ class SimStt(SimEngine):
 
 
 class SimSttStream:
+    told_samples = 0
+
     def __init__(self, stt: SimStt) -> None:
         self._stt = stt
         self._pcm: list[Pcm] = []
@@ -149,6 +153,11 @@ class SimSttStream:
         assert self._open, "fed after it was given back"
         self._pcm.append(pcm)
         return self._stt.words.hear(np.concatenate(self._pcm))
+
+    def note_silence(self, samples: int) -> None:
+        assert self._open, "told after it was given back"
+        assert samples == 0 or samples >= WINDOW_SAMPLES, f"{samples} are less than a window"
+        self._stt.silences.append(samples)
 
     def finish(self) -> Transcript:
         assert self._open, "finished after it was given back"

@@ -46,7 +46,8 @@ class Endpointer:
         self._settings = settings
         self.reset()
         self._now_sample = 0
-        self._voiced_until = 0
+        self.voiced_until = 0
+        """The end of the last voiced window."""
 
     def tune(self, settings: TurnSettings) -> None:
         """Go by these from the next window on."""
@@ -67,7 +68,7 @@ class Endpointer:
             return None
         self._soft_ended = True
         self._run_ms = 0
-        return SoftEnded(self._voiced_until)
+        return SoftEnded(self.voiced_until)
 
     @property
     def speaking(self) -> bool:
@@ -82,7 +83,7 @@ class Endpointer:
     @property
     def silence_ms(self) -> float:
         """Since the last voiced window."""
-        return (self._now_sample - self._voiced_until) / SAMPLES_PER_MS
+        return (self._now_sample - self.voiced_until) / SAMPLES_PER_MS
 
     def push(self, speech_probability: float, stop_sample: int) -> Edge | None:
         """At most one edge a window. Between the two thresholds a window continues what was."""
@@ -97,7 +98,7 @@ class Endpointer:
         start = stop_sample - WINDOW
         if self._run_ms == 0 and not self._open:
             self._first_voiced = start
-        self._voiced_until = stop_sample
+        self.voiced_until = stop_sample
         step_ms = WINDOW // SAMPLES_PER_MS
         self._run_ms += step_ms
         self.voiced_ms += step_ms
@@ -119,4 +120,4 @@ class Endpointer:
         if self._soft_ended:
             return None
         self._soft_ended = True
-        return SoftEnded(self._voiced_until)
+        return SoftEnded(self.voiced_until)

@@ -59,6 +59,11 @@ class TurnMachine(DraftSide):
         return self._timers.next
 
     @property
+    def voiced_until(self) -> int:
+        """The end of the last voiced window: what is in the ring behind it is silence, or not looked at yet."""
+        return self._endpoint.voiced_until
+
+    @property
     def ended(self) -> bool:
         return self._ended
 

@@ -141,6 +141,18 @@ class SttStream(Protocol):
         ...
 
 
+@runtime_checkable
+class EarlySttStream(SttStream, Protocol):
+    """A stream that can begin what `finish` would do while it is not sure yet that the caller has fallen silent."""
+
+    told_samples: int
+    """How much of what was fed the latest partial transcript is of."""
+
+    def note_silence(self, samples: int) -> None:
+        """The last `samples` that were fed are silence: a window at least, or 0 where the caller goes on."""
+        ...
+
+
 class SttEngine(Engine, Protocol):
     def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         """Recognise one utterance: int16[n], 16 kHz, n > 0. Cancelled: returns Transcript("").

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from faster_whisper.tokenizer import Tokenizer
 
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
+WORKERS, CAPTION_WORKERS = 2, 1
+"""They share the weights, and each has its own threads."""
 NOTHING = Hypothesis("", 0.0, 1.0)
 OPENING, CLOSING = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 """Punctuation that belongs to the word after it, and to the one before. Source: faster-whisper's defaults."""
@@ -55,7 +57,7 @@ class WhisperStt:
         compute_type: str = "default"
         """A CTranslate2 type; "default" is int8 on a CPU and float16 on a GPU."""
         threads: int = Field(0, ge=0)
-        """Of a CPU; 0: half of its cores, so that a language model and captions have the others."""
+        """Of a CPU, for each of two workers; 0: half of its cores, two at least where it has them (ADR 22)."""
         language: str = Field("en", pattern=r"^(auto|[a-z]{2,3})$")
         beam: int = Field(1, ge=1, le=10)
         """1 is greedy."""
@@ -63,7 +65,7 @@ class WhisperStt:
         """Word times, which cost an alignment pass."""
         window_s: int = Field(10, ge=1, le=FULL_WINDOW_S)
         """The shortest window that is tried first; under 10 s only for models fine-tuned for it."""
-        partial_ms: int = Field(500, ge=0)
+        partial_ms: int = Field(300, ge=0)
         """New speech after which the words so far are shown again; 0: never, as with language=auto."""
         no_speech: float = Field(0.6, ge=0, le=1)
         """P(no speech) above which nothing was heard."""
@@ -82,7 +84,8 @@ class WhisperStt:
         self._model: WhisperModel | None = None
         self._tokenizers: dict[str, Tokenizer] = {}
         self._suppressed: Sequence[int] = ()
-        self._partial: _Pass | None = None
+        self._passes: list[_Pass] = []
+        """Under way on their own: at most one a worker."""
         if spec.target.endswith(".en"):
             self._require_english()
 
@@ -108,8 +111,8 @@ class WhisperStt:
                 source,
                 device=self._options.device,
                 compute_type=self._compute_type(),
-                cpu_threads=self._options.threads or max(1, (os.cpu_count() or 1) // 2),
-                num_workers=2 if self._options.partial_ms else 1,  # they share the weights
+                cpu_threads=self._options.threads or default_threads(os.cpu_count() or 1),
+                num_workers=WORKERS if self._options.partial_ms else 1,
                 local_files_only=not self._options.download,
             )
         except Exception as error:  # CTranslate2, tokenizers and the hub have no common base class
@@ -122,7 +125,7 @@ class WhisperStt:
         self._decode(np.zeros(SPEECH_RATE_HZ, dtype=np.int16), self._options.window_s, lambda: False)
 
     def close(self) -> None:
-        self._model, self._partial = None, None
+        self._model, self._passes = None, []
         self._tokenizers.clear()
 
     # ---- whole utterances
@@ -178,13 +181,14 @@ class WhisperStt:
             return None
         return WhisperStream(self, self._options.partial_ms * SPEECH_RATE_HZ // 1000)
 
-    def begin(self, pcm: Pcm) -> Partial | None:
-        """A pass over the utterance so far on CTranslate2's second worker; None while it is busy.
+    def begin(self, pcm: Pcm, last: bool = False) -> Partial | None:
+        """A pass over the utterance so far on a worker of CTranslate2 that is free; captions leave one to final words.
 
-        Raises: EngineBadOutput.
+        None where there is none, and for a last pass where words are to have times. Raises: EngineBadOutput.
         """
         assert self._model is not None and self._language is not None, "a stream is open"
-        if self._partial is not None and not self._partial.done():
+        self._passes = [begun for begun in self._passes if not begun.done()]
+        if len(self._passes) >= (WORKERS if last else CAPTION_WORKERS) or (last and self._options.words):
             return None
         features = self._features(self._model, pcm, window_s(len(pcm), self._options.window_s))
         tokenizer = self._tokenizer(self._language)
@@ -192,8 +196,14 @@ class WhisperStt:
             (result,) = self._generate(self._model, _stored(features), tokenizer, len(pcm), asynchronous=True)
         except (RuntimeError, ValueError) as error:
             raise self.failed(error, len(pcm)) from error
-        self._partial = _Pass(self, result, tokenizer, len(pcm))
-        return self._partial
+        self._passes.append(_Pass(self, result, tokenizer, len(pcm)))
+        return self._passes[-1]
+
+    def settle(self, heard: Hypothesis, pcm: Pcm) -> Transcript:
+        """Raises: EngineBadOutput."""
+        if window_s(len(pcm), self._options.window_s) < FULL_WINDOW_S and self._guards.wants_full_window(heard):
+            heard = self._decode(pcm, FULL_WINDOW_S, lambda: False)
+        return self.transcript(heard)
 
     def believed(self, heard: Hypothesis) -> bool:
         return not (self._guards.is_invented(heard) or self._guards.wants_full_window(heard))
@@ -288,6 +298,11 @@ class WhisperStt:
                 f"{self._options.language}; use a model without .en"
             )
         self._language = "en"
+
+
+def default_threads(cores: int) -> int:
+    """Of a worker: half of the cores, the rest is for a language model and captions; of two both: a pass takes long."""
+    return max(min(2, cores), cores // 2)
 
 
 class _Pass:

@@ -20,6 +20,7 @@ from voicebot.engines.base import (
     BatchChunks,
     BatchedEngine,
     Cancel,
+    EarlySttStream,
     Kind,
     LlmChunk,
     LlmDone,
@@ -61,6 +62,8 @@ class WordedStt:
     def __init__(self, spec: EngineSpec, options: Options) -> None:
         self._options = options
         self._inner: SttEngine = _inner("stt", options.engine, spec)
+        self._next = 0
+        """Of the texts: the one after that which was heard last, as callers say them in turn."""
         self.max_concurrency = self._inner.max_concurrency
 
     @property
@@ -76,35 +79,52 @@ class WordedStt:
 
     def transcribe(self, pcm: Pcm, cancel: Cancel, narrowband: bool = False) -> Transcript:
         heard = self._inner.transcribe(pcm, cancel, narrowband)
-        return heard if cancel.is_set() else self.words_of(len(pcm))
+        return heard if cancel.is_set() else self.heard(len(pcm))
 
     def open_stream(self, narrowband: bool = False) -> SttStream | None:
         stream = self._inner.open_stream(narrowband)
         return None if stream is None else WordedStream(self, stream)
 
-    def words_of(self, samples: int) -> Transcript:
+    def heard(self, samples: int) -> Transcript:
+        """The text that is nearest to so much speech."""
         lengths = self._options.ms or (0.0,)
         given_ms = samples * 1000 / SPEECH_RATE_HZ
         nearest = min(range(len(lengths)), key=lambda at: abs(lengths[at] - given_ms))
+        self._next = (nearest + 1) % len(lengths)
         return Transcript(self._options.text[nearest])
+
+    def begun(self, samples: int) -> str:
+        """The words that would be over by then, of the text that is to come next; "" where lengths are not given."""
+        if not self._options.ms:
+            return ""
+        words = self._options.text[self._next].split()
+        share = samples * 1000 / SPEECH_RATE_HZ / self._options.ms[self._next]
+        return " ".join(words[: int(len(words) * min(1.0, share))])
 
 
 class WordedStream:
-    """One utterance; its partial words are not shown, because they would be random."""
+    """One utterance. Its partial words are as many as the engine's own latest partial transcript is of."""
 
     def __init__(self, engine: WordedStt, inner: SttStream) -> None:
         self._engine = engine
         self._inner = inner
         self._samples = 0
+        self.told_samples = 0
 
     def feed(self, pcm: Pcm) -> str:
         self._samples += len(pcm)
         self._inner.feed(pcm)
-        return ""
+        if isinstance(self._inner, EarlySttStream):
+            self.told_samples = self._inner.told_samples
+        return self._engine.begun(self.told_samples)
+
+    def note_silence(self, samples: int) -> None:
+        if isinstance(self._inner, EarlySttStream):
+            self._inner.note_silence(samples)
 
     def finish(self) -> Transcript:
         self._inner.finish()
-        return self._engine.words_of(self._samples)
+        return self._engine.heard(self._samples)
 
     def abandon(self) -> None:
         self._inner.abandon()
