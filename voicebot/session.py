@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -38,6 +38,7 @@ from voicebot.hearing import EndScorer, Hearing
 from voicebot.lane import LaneLike
 from voicebot.metrics import SessionMetrics
 from voicebot.parting import Parting
+from voicebot.publisher import Publisher
 from voicebot.recorder import Recorder
 from voicebot.speaker import Speaker
 from voicebot.transports.base import NO_LINE, PhoneLine, Transport
@@ -118,8 +119,7 @@ class Session:
         self._brain = CallBrain(call_id, deps.brain, self._apply, label, line.caller)
         self._recorder.guard(self._brain.privacy)
         self._account = deps.brain.account
-        self.turns: dict[int, dict[str, Any]] = {}
-        """Each turn's latest `turn` event, by number; what the API shows of a call."""
+        self._publisher = Publisher(call_id, transport, self._account, deps.metrics)
 
     # ---- CallPort
 
@@ -130,6 +130,11 @@ class Session:
     @property
     def trace_path(self) -> str:
         return str(self._recorder.path)
+
+    @property
+    def turns(self) -> dict[int, dict[str, Any]]:
+        """Each turn's latest `turn` event, by number."""
+        return self._publisher.turns
 
     def private(self, turn: int) -> bool:
         """Whether its words are to be shown to nobody but the caller."""
@@ -367,33 +372,13 @@ class Session:
         return Reply(number, deps.tts, self._speaker, self._apply, tools, rate_hz, deps.phrases)
 
     def _publish(self, command: ev.Command) -> None:
-        """Publish commands become events of the data channel, named by what follows "Publish"."""
-        body = {"type": type(command).__name__.removeprefix("Publish").lower(), **asdict(command)}
         match command:
-            case ev.PublishTranscript(turn, text, final=True) if text:
-                self._account.committed(self._call_id, turn, text)
             case ev.PublishState("hearing"):
                 self._parting.withdraw()
             case ev.PublishState("listening"):
                 self._parting.said()
-            case ev.PublishErrand():
-                self._account.errand(self._call_id, command)
-            case ev.PublishTurn():
-                self._book(command, body)
-        self._transport.send_event(body)
-
-    def _book(self, turn: ev.PublishTurn, body: dict[str, Any]) -> None:
-        """Keep the turn's account, and add to it what only the books know."""
-        if turn.turn not in self.turns and turn.v2v_ms is not None:
-            self._deps.metrics.turn(self._transport.kind, turn.waterfall)
-        self._account.spoken(self._call_id, turn)
-        if body["route"]:
-            body["route"] |= {"cost_usd": self._account.cost_usd(self._call_id, turn.turn)}
-        self.turns[turn.turn] = {key: value for key, value in body.items() if key != "type"}
+        self._publisher.publish(command)
 
     def _show_cost(self, number: int) -> None:
-        """A turn has cost more since its account was shown."""
-        turn = self.turns.get(number)
-        if turn is not None and turn["route"] and not self._closed:
-            turn["route"] |= {"cost_usd": self._account.cost_usd(self._call_id, number)}
-            self._transport.send_event({"type": "turn", **turn})
+        if not self._closed:
+            self._publisher.show_cost(number)
