@@ -12,7 +12,7 @@ import pytest
 from tests.engines import chat_server
 from tests.engines.chat_server import ChatServer
 from tests.served import Caller, calling, ledger_of, loaded, served
-from voicebot.brain.answer import acknowledgement
+from voicebot.brain.fixed_words import acknowledgement
 from voicebot.brain.policy import BUDGET_NOTICE, DOWN_NOTICE, PRIVATE_NOTICE
 from voicebot.config import load_config
 from voicebot.config_brain import PrivacyConfig

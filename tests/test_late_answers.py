@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.sim.script import Script, perform
-from voicebot.brain.answer import acknowledgement
+from voicebot.brain.fixed_words import acknowledgement
 from voicebot.core.errand_events import PublishErrand
 from voicebot.engines.base import LlmChunk, LlmDone, LlmRequest, TextDelta
 

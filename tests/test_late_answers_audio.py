@@ -16,7 +16,7 @@ import pytest
 
 from tests.engines.conftest import read_speech
 from tests.served import Caller, calling, served
-from voicebot.brain.answer import acknowledgement
+from voicebot.brain.fixed_words import acknowledgement
 
 pytestmark = pytest.mark.realtime
 

@@ -47,6 +47,22 @@ def test_a_turn_is_heard_answered_and_remembered() -> None:
     assert 200 <= turn["v2v_ms"] < 700
 
 
+def test_while_the_caller_speaks_the_model_reads_ahead_and_answers_once() -> None:
+    async def act(world: Script) -> None:
+        world.llm.engine.caches_prompts = True
+        await world.say("river table seven green window letter")
+        await world.until("speaking")
+        await world.until("listening")
+
+    world = perform(act, "Garden morning.")
+    read = world.llm.engine.read
+    assert read[0] == "" and "river table seven" in read
+    assert all("river table seven green window letter".startswith(words) for words in read)
+    assert world.prompts == [["river table seven green window letter"]]
+    assert world.exchanges == [("river table seven green window letter", "Garden morning.")]
+    assert world.metrics.counts["read_ahead"] == len(read)
+
+
 def test_a_backchannel_over_the_bot_pauses_it_and_takes_nothing_from_it() -> None:
     async def act(world: Script) -> None:
         await world.say("what is next")

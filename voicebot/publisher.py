@@ -38,6 +38,9 @@ class Publisher:
         """Keep the turn's account, and add to it what only the books know."""
         if turn.turn not in self.turns and turn.v2v_ms is not None:
             self._metrics.turn(self._transport.kind, turn.waterfall)
+        if turn.ended:
+            for name in ("prompt_tokens", "cached_tokens"):
+                self._metrics.count(name, turn.route.get(name, 0), transport=self._transport.kind)
         self._account.spoken(self._call_id, turn)
         if body["route"]:
             body["route"] |= {"cost_usd": self._account.cost_usd(self._call_id, turn.turn)}

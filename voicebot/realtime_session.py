@@ -42,7 +42,7 @@ class RealtimeSession(Session):
     ) -> None:
         super().__init__(call_id, transport, replace(deps, turn=replace(deps.turn, greeting="")), label, line)
         self._wire = transport
-        self._wishes = self._replying = NO_WISHES
+        self._replying = NO_WISHES
         self._once: Wishes | None = None
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._written = WRITTEN_TURNS

@@ -20,8 +20,10 @@ from functools import partial
 from typing import Any
 
 from voicebot.brain.agenda import Agenda, local_time
-from voicebot.brain.answer import BrainDeps, CallBrain, introduction
+from voicebot.brain.ahead import Ahead
+from voicebot.brain.answer import BrainDeps, CallBrain
 from voicebot.brain.expert import Errand
+from voicebot.brain.fixed_words import introduction
 from voicebot.brain.phrases import Phrases
 from voicebot.brain.reply import Reply
 from voicebot.brain.toolbox import Toolbox
@@ -31,6 +33,7 @@ from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.client_turns import ClientTurns
 from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
+from voicebot.core.wishes import NO_WISHES
 from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
 from voicebot.errors import EngineError
 from voicebot.faults import outline
@@ -119,7 +122,11 @@ class Session:
         self._brain = CallBrain(call_id, deps.brain, self._apply, label, line.caller)
         self._recorder.guard(self._brain.privacy)
         self._account = deps.brain.account
+        self._ahead = Ahead(self._brain.foresee, self._tools, self._spawn)
+        self._wishes = NO_WISHES
+        """A client's, of replies."""
         self._publisher = Publisher(call_id, transport, self._account, deps.metrics)
+        self.turns = self._publisher.turns
 
     # ---- CallPort
 
@@ -130,11 +137,6 @@ class Session:
     @property
     def trace_path(self) -> str:
         return str(self._recorder.path)
-
-    @property
-    def turns(self) -> dict[int, dict[str, Any]]:
-        """Each turn's latest `turn` event, by number."""
-        return self._publisher.turns
 
     def private(self, turn: int) -> bool:
         """Whether its words are to be shown to nobody but the caller."""
@@ -321,6 +323,8 @@ class Session:
                 self._hearing[turn][0].draft(draft, start_sample, stop_sample)
             case ev.AbortDraft(draft, turn):
                 self._hearing[turn][0].abort(draft)
+            case ev.ReadAhead(_, text):
+                self._ahead.read(text, self._machine.history.lines(), self._wishes)
             case ev.BeginReply() | ev.Speak() | ev.CommitReply() | ev.DropReply() | ev.DeliverErrand():
                 self._do_reply(command)
             case ev.BeginErrand(number, turn, request):
@@ -348,6 +352,7 @@ class Session:
     def _do_reply(self, command: ev.BeginReply | ev.Speak | ev.CommitReply | ev.DropReply | ev.DeliverErrand) -> None:
         match command:
             case ev.BeginReply(number, turn, text):
+                self._ahead.stop()
                 reply = self._new_reply(number, turn)
                 write = partial(self._brain.answer, reply, turn, text, self._machine.history.lines())
                 self._replies[number] = (reply, self._spawn(reply.produce(write), f"reply {number}"))

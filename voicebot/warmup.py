@@ -4,7 +4,7 @@ their caches and page faults, and the sound of words that are spoken often.
 
 from __future__ import annotations
 
-from voicebot.brain.answer import FIXED_WORDS
+from voicebot.brain.fixed_words import FIXED_WORDS
 from voicebot.brain.phrases import Phrases
 from voicebot.core.audio import SPEECH_RATE_HZ, silence
 from voicebot.core.settings import TurnSettings

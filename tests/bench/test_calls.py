@@ -45,6 +45,26 @@ def test_answering_early_is_worth_what_the_engines_take() -> None:
 
 
 @pytest.mark.realtime
+def test_a_prompt_that_was_read_while_the_caller_spoke_is_not_waited_for() -> None:
+    """A ratio of one run: six words at 60 ms each are read after the wait, or half of them before it and half in it.
+
+    Drafts alone would come to about 1.5: 64 + 360 + 40 ms where a draft with half of the words read takes 300.
+    """
+    settings = [
+        *SLOW,
+        "engines.stt=scripted://?text=set+a+timer+for+ten+minutes&stream=true",
+        "engines.llm=scripted://?reply=It+is+noon.&prompt_word_ms=60",
+    ]
+    speeches = [read_speech(speech_dir() / "set_a_timer.wav")] * 4
+    results = {}
+    for drafts in ("true", "false"):
+        turns, events = talk([*settings, f"turn.drafts={drafts}"], speeches, "loopback", 20)
+        results[drafts] = summarize("slow", "loopback", turns, events)
+    assert results["false"].v2v_ms.p50 / results["true"].v2v_ms.p50 > 1.7, results
+    assert results["true"].cached_share > results["false"].cached_share
+
+
+@pytest.mark.realtime
 def test_a_load_of_two_calls_is_measured_without_a_gap_or_a_lost_turn(tmp_path: Path) -> None:
     picture = tmp_path / "load.png"
     figures = run("load", "--server-only", "--calls", "1,2", "--seconds", "6", "--json", "-", "--plot", str(picture))

@@ -19,6 +19,8 @@ def test_turns_become_percentiles_stages_and_the_worth_of_drafts() -> None:
         "drafts_late": 1.0,
         "draft_used_ms": 900.0,
         "draft_wasted_ms": 100.0,
+        "prompt_tokens": 400.0,
+        "cached_tokens": 300.0,
         "reopened": 2.0,
     }
     result = summarize("embedded", "twilio", [turn(280, 250, 262), turn(300, 260, 270), turn(900, 800, 820)], events)
@@ -27,6 +29,7 @@ def test_turns_become_percentiles_stages_and_the_worth_of_drafts() -> None:
     assert result.stages["stt"] == (64, 114)
     assert math.isnan(result.stages["llm"][0])
     assert (result.hit_rate, result.wasted_share, result.reopened) == (0.75, 0.1, 2)
+    assert result.cached_share == 0.75
 
 
 def test_the_counts_of_all_transports_are_added() -> None:

@@ -98,6 +98,7 @@ def test_a_cached_prefix_is_cached(small_shapes: dict[str, Shape], tmp_path: Pat
     assert [f.name for f in result.figures] == [
         "first token, cold prefix",
         "first token, cached prefix",
+        "first token, 12 of 16 words read ahead",
         "tokens alone",
         *(
             f"{what}, {who}"

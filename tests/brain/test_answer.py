@@ -15,15 +15,13 @@ from tests.virtual_time import run
 from voicebot.brain.account import Notebook
 from voicebot.brain.agenda import Agenda
 from voicebot.brain.answer import (
-    LATE_NOTICE,
     BrainDeps,
     CallBrain,
-    acknowledgement,
     brain_of_one,
-    introduction,
 )
 from voicebot.brain.confidence import Threshold
 from voicebot.brain.expert import LOST, Errand, Expert
+from voicebot.brain.fixed_words import LATE_NOTICE, acknowledgement, introduction
 from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.policy import DOWN_NOTICE, PRIVATE_NOTICE, ExpertState
 from voicebot.brain.privacy import Verdict

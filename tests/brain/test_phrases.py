@@ -14,7 +14,7 @@ import pytest
 from tests.brain.test_reply import QUICK, ListedSink, Made
 from tests.sim.lane import Behaviour, VirtualLane
 from tests.virtual_time import run
-from voicebot.brain.answer import FIXED_WORDS, acknowledgement
+from voicebot.brain.fixed_words import FIXED_WORDS, acknowledgement
 from voicebot.brain.phrases import LONGEST_CHARS, MOST, RATES_HZ, Phrases, converted
 from voicebot.brain.reply import Reply
 from voicebot.core import events as ev

@@ -14,6 +14,7 @@ WINDOW_MS = 32
 PUBLISHED = (
     ev.PublishState, ev.PublishTranscript, ev.PublishReply, ev.PublishTurn, ev.PublishTool, ev.PublishErrand
 )  # fmt: skip
+NO_ACTS = (*PUBLISHED, ev.ReadAhead)
 ROUND_WAITS: dict[str, Any] = {"min_wait_ms": 200, "max_wait_ms": 1200}
 MADE = (ev.BeginReply, ev.Speak, ev.DeliverErrand)
 """Commands that make a reply."""
@@ -47,7 +48,7 @@ class Script:
         self.log += commands
         self.steps.append((event, commands))
         self.trace += [event_line(event, self.now), *map(command_line, commands)]
-        self._acts += [command for command in commands if not isinstance(command, PUBLISHED)]
+        self._acts += [command for command in commands if not isinstance(command, NO_ACTS)]
         return commands
 
     def speak(self, ms: int, probability: float = 0.9) -> None:
@@ -122,7 +123,7 @@ class Script:
         return [command for command in self.log if isinstance(command, kind)]
 
     def expect(self, *commands: ev.Command) -> None:
-        """Exactly these, in this order, since the last look; what is only shown (Publish...) apart."""
+        """Exactly these, in this order, since the last look; what is shown (Publish...) and read ahead apart."""
         acts, self._acts = self._acts, []
         assert acts == list(commands)
 

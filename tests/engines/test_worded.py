@@ -8,7 +8,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from voicebot.engines.base import LlmDone, LlmRequest, Message, Pcm, TextDelta, Transcript
+from voicebot.engines.base import CachesPrompts, LlmDone, LlmRequest, Message, Pcm, Sampling, TextDelta, Transcript
 from voicebot.engines.options import EngineSpec
 from voicebot.engines.registry import create
 from voicebot.engines.worded import WordedStream, WordedStt
@@ -83,6 +83,17 @@ def test_a_stream_of_it_shows_as_much_as_the_engine_has_decoded_and_passes_silen
     stream.note_silence(512)
     assert inner.silences == [512]
     assert stream.finish().text == "what time is it"
+
+
+def test_nothing_is_said_to_a_prompt_that_is_only_read() -> None:
+    llm = create("llm", worded("llm", "scripted://?reply=a+b+c&prompt_word_ms=0.1", "reply=One.&reply=Two."))
+    llm.load()
+    assert isinstance(llm, CachesPrompts) and llm.caches_prompts
+    read = list(llm.generate(LlmRequest([Message("user", "hi")], sampling=Sampling(max_tokens=0)), Event()))
+    assert [type(chunk) for chunk in read] == [LlmDone]
+    chunks = list(llm.generate(LlmRequest([Message("user", "hi there")]), Event()))
+    assert "".join(chunk.text for chunk in chunks if isinstance(chunk, TextDelta)) == "One."
+    assert isinstance(chunks[-1], LlmDone) and (chunks[-1].cached_tokens, chunks[-1].prompt_tokens) == (1, 2)
 
 
 def test_each_token_becomes_four_characters_of_the_reply_and_none_of_it_is_lost() -> None:

@@ -172,11 +172,16 @@ class SimSttStream:
 class SimLlm(SimEngine):
     """Says or does something at random; a result that a tool did not speak itself is answered in words."""
 
+    caches_prompts = True
+
     def __init__(self, rng: Random) -> None:
         super().__init__("sim llm", rng)
         self._calls = 0
 
     def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
+        if not request.sampling.max_tokens:
+            yield LlmDone("length")
+            return
         phrasing = request.messages[-1].role == "tool"
         kind = self.rng.choices(("text", "tools", "both", "nothing", "unsayable"), (70, 22, 5, 2, 1))[0]
         if kind in ("text", "both") or (phrasing and self.rng.random() < 0.8):

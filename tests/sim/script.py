@@ -39,9 +39,16 @@ class ScriptLlm(SimEngine):
     def __init__(self, answers: Sequence[Answer]) -> None:
         super().__init__("script llm", Random(0))
         self.prompts: list[list[str]] = []
+        self.caches_prompts = False
+        self.read: list[str] = []
+        """What it was to read ahead: the caller's words so far."""
         self._answers = answers
 
     def generate(self, request: LlmRequest, _cancel: Cancel) -> Iterator[LlmChunk]:
+        if not request.sampling.max_tokens:
+            self.read.append(request.messages[-1].text)
+            yield LlmDone("length")
+            return
         answer = self._answers[min(len(self.prompts), len(self._answers) - 1)]
         self.prompts.append([message.text for message in request.messages])
         yield answer if isinstance(answer, ToolCall) else TextDelta(answer)

@@ -34,6 +34,8 @@ class LatencyResult:
     """Share of turns whose first sound lay ready at the commit."""
     wasted_share: float
     """Of the time that drafts were worked on, how much was for nothing."""
+    cached_share: float
+    """Of the prompts' tokens, how many had been read before the answer was wanted."""
     reopened: int
     turns: list[dict[str, Any]]
 
@@ -47,6 +49,7 @@ def summarize(name: str, transport: str, turns: Sequence[Turn], events: Mapping[
     waits = [each["wait"][1] for each in stages if "wait" in each]
     shares = [each["playout"][1] - each["wait"][1] for each in stages if "wait" in each and "playout" in each]
     ready, late = events.get("drafts_ready", 0), events.get("drafts_late", 0)
+    prompt, cached = events.get("prompt_tokens", 0), events.get("cached_tokens", 0)
     used, wasted = events.get("draft_used_ms", 0), events.get("draft_wasted_ms", 0)
     return LatencyResult(
         name=name,
@@ -57,6 +60,7 @@ def summarize(name: str, transport: str, turns: Sequence[Turn], events: Mapping[
         after_commit_ms=spread(shares),
         hit_rate=_share(ready, late),
         wasted_share=_share(wasted, used),
+        cached_share=_share(cached, prompt - cached),
         reopened=int(events.get("reopened", 0)),
         turns=[dict(turn) for turn in turns],
     )

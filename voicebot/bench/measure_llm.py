@@ -11,10 +11,11 @@ import numpy as np
 
 from voicebot.bench.measure import Figure, summary
 from voicebot.bench.prompts import OTHER_QUESTION, QUESTION, SYSTEM
-from voicebot.engines.base import LlmDone, LlmEngine, LlmRequest, Message, Sampling
+from voicebot.engines.base import CachesPrompts, LlmDone, LlmEngine, LlmRequest, Message, Sampling
 from voicebot.lane import Lane
 
 REPLY_TOKENS = 48
+AHEAD_WORDS = 12
 TURNS = 4
 """Questions that each of several callers asks, one after the other."""
 CALLS = (1, 2, 4, 8)
@@ -39,17 +40,21 @@ async def measure_llm(
     lane: Lane[LlmEngine], repeat: int, notes: list[str], calls: Sequence[int] = CALLS
 ) -> list[Figure]:
     """`calls`: how many callers at once. Raises: EngineError."""
-    cold, cached, rates = [], [], []
+    cold, cached, ahead, rates = [], [], [], []
     for run in range(repeat):
         prefix = f"{run} {SYSTEM}"  # A first word of its own: nothing of it can be in the cache.
         first = await _ask(lane, prefix, QUESTION)
         second = await _ask(lane, prefix, OTHER_QUESTION)
         cold.append(first.first_ms)
         cached.append(second.first_ms)
+        if isinstance(lane.engine, CachesPrompts) and lane.engine.caches_prompts:
+            await _ask(lane, prefix, " ".join(QUESTION.split()[:AHEAD_WORDS]), 0)
+            ahead.append((await _ask(lane, prefix, QUESTION, 1)).first_ms)
         rates += [(reply.done.completion_tokens - 1) / reply.rest_s for reply in (first, second) if reply.rest_s > 0]
     tokens, kept = second.done.prompt_tokens, second.done.cached_tokens
     notes.append(f"prompt of {tokens} tokens, {kept} of them cached; replies of {second.done.completion_tokens} tokens")
     figures = [summary("first token, cold prefix", "ms", cold), summary("first token, cached prefix", "ms", cached)]
+    figures += [summary(f"first token, {AHEAD_WORDS} of 16 words read ahead", "ms", ahead)] if ahead else []
     figures += [summary("tokens alone", "tokens/s", rates)] if rates else []
     return figures + await _measure_levels(lane, repeat, calls, notes)
 

@@ -30,6 +30,7 @@ def show_latency(result: LatencyResult, title: str, console: Console) -> None:
         f"of the work was for nothing, {result.reopened} turns were reopened",
         soft_wrap=True,
     )
+    console.print(f"read before the answer was wanted: {_percent(result.cached_share)} of the prompts", soft_wrap=True)
 
 
 def show_load(result: LoadResult, title: str, console: Console) -> None:

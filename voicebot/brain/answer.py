@@ -19,10 +19,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from voicebot.brain.account import EXPERT, Account, Decision, Notebook, Outcome, Tried
+from voicebot.brain.ahead import reads_ahead
 from voicebot.brain.expert import Errand, Expert
+from voicebot.brain.fixed_words import acknowledgement, notice_of
 from voicebot.brain.fleet import Fleet, Member
 from voicebot.brain.jobs import Job, Order
-from voicebot.brain.policy import BUDGET_NOTICE, DOWN_NOTICE, PRIVATE_NOTICE, Limits, Plan, Situation, decide
+from voicebot.brain.policy import Limits, Plan, Situation, decide
 from voicebot.brain.privacy import CallPrivacy, Verdict, prompt_label, without_private
 from voicebot.brain.reply import Attempt, Rejected, Reply, ReplySettings, message
 from voicebot.brain.shadow import CallCopies, Shadows
@@ -32,14 +34,13 @@ from voicebot.core.history import Line
 from voicebot.core.labels import Label
 from voicebot.core.wishes import Wishes
 from voicebot.engines.base import LlmEngine, LlmRequest, Message, TextDelta
-from voicebot.errors import EgressDenied, EngineError, EngineTimeout
+from voicebot.errors import EgressDenied, EngineError
 from voicebot.lane import LaneLike
 
 CONTEXT_LINES = 4
 """Earlier lines that the router sees."""
 LOCAL_S = 15.0
 """How long the local answer in an expert's place may take; beyond, the caller hears only that there is none."""
-LATE_NOTICE = "That took too long."
 
 
 class Route(Protocol):
@@ -156,6 +157,23 @@ class CallBrain:
             case "member":
                 await self._ask_members(reply, turn, text, talk, plan)
 
+    def foresee(self, text: str, lines: Sequence[Line], wishes: Wishes) -> tuple[Member, LlmRequest] | None:
+        """Who would answer words that begin with `text`, and its prompt without tools; None where nobody reads ahead.
+
+        Nothing is labelled, booked or looked up: the words stay on this machine.
+        """
+        fleet = self._deps.fleet
+        if not any(reads_ahead(one.lane.engine) for one in fleet):
+            return None
+        talk = [*self._talk(lines, "", Label.LOCAL_ONLY), Message("user", text)]
+        plan = self._pinned(wishes, lines, new=True) or (self._plan(0, text, lines, talk, 0.0)[1] if text else None)
+        general = next(one for one in fleet if one.general)
+        member = general if plan is None else fleet[plan.members[0]] if plan.kind == "member" else None
+        if member is None or member.job is not None or not reads_ahead(member.lane.engine):
+            return None
+        sampling = replace(sampled(member.sampling, wishes), max_tokens=0)
+        return member, LlmRequest(instructed(member.messages(talk), wishes), sampling=sampling, session=self._call)
+
     def _talk(self, lines: Sequence[Line], text: str, label: Label) -> list[Message]:
         """The talk so far and the caller's words, each message with the label of its turn."""
         of_caller, of_bot = self.privacy.label_of, self.privacy.label_of_answer
@@ -245,6 +263,9 @@ class CallBrain:
             outcome = "ok"
             member.worked()
             self._copies.answered(turn, member.name, attempt)
+            if (done := attempt.done) is not None and done.prompt_tokens:
+                read = {"prompt_tokens": done.prompt_tokens, "cached_tokens": done.cached_tokens}
+                self._report(ReplyBegan(reply.number, member.lane.engine.name, read))
         except Rejected as why:
             outcome, reason = "rejected", str(why)
             raise
@@ -357,36 +378,6 @@ class CallBrain:
 def _outgoing(talk: list[Message]) -> list[Message]:
     """What of the talk an expert elsewhere is asked with: the caller's words, and what was not private before them."""
     return [*without_private(talk[:-1]), *talk[-1:]]
-
-
-def notice_of(error: Exception) -> str:
-    """Why there is no better answer, in words for the caller."""
-    if isinstance(error, EgressDenied):
-        return {"budget": BUDGET_NOTICE, "record": DOWN_NOTICE}.get(error.reason, PRIVATE_NOTICE)
-    return LATE_NOTICE if isinstance(error, EngineTimeout) else DOWN_NOTICE
-
-
-_WORK = frozenset(
-    "write compose draft plan explain compare summarize summarise design create make develop code calculate solve "
-    "prove translate suggest recommend help should describe list outline".split()
-)
-_FIND = ("Let me find out.", "Good question, let me look into that.", "Let me check that for you.")
-_THINK = ("Let me think about that.", "That takes a moment, let me work on it.", "Let me work that out.")
-
-FIXED_WORDS = (*_FIND, *_THINK, PRIVATE_NOTICE, DOWN_NOTICE, BUDGET_NOTICE, LATE_NOTICE)
-"""What replies say word for word, so that its sound can be made before it is needed."""
-
-
-def acknowledgement(text: str) -> str:
-    """A few words that fit the request; the same request always gets the same."""
-    words = text.lower().split()
-    phrases = _THINK if _WORK.intersection(words[:6]) else _FIND
-    return phrases[sum(map(ord, text)) % len(phrases)]
-
-
-def introduction(question: str) -> str:
-    """What an answer that comes late begins with when the talk has moved on."""
-    return f"About your question, {question.strip().rstrip('?.! ')}:"
 
 
 def _shown(decision: Decision, plan: Plan, label: Label) -> dict[str, Any]:

@@ -107,6 +107,10 @@ class ClientTurns(TurnMachine):
         if self._answers and not turn.by_client:
             super()._draft_reply(turn)
 
+    def _read_ahead(self, turn: Turn, text: str) -> None:
+        if self._answers and not turn.by_client:
+            super()._read_ahead(turn, text)
+
     def _try_commit(self, turn: Turn) -> None:
         if turn.by_client:
             if turn.draft_text is not None:

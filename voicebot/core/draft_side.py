@@ -1,11 +1,13 @@
 """Drafts: the answer is made while it is not known yet whether the caller has finished.
 
+    partial words --> read ahead
     soft end --> transcript --> held reply --commit--> heard at once
         `--- the caller goes on: aborted, and the held reply kept until the new words are known
 
-A draft has no side effects. Where there is no computing to spare (`DraftsAllowed(False)`), or drafts are switched off,
-the transcript waits for `min_wait_ms` of silence and the reply for the commit; sound over the bot is judged early all
-the same.
+A draft has no side effects. While the caller speaks, the model that would answer reads what is known of the prompt, so
+that the draft costs it the last words only; a wrong guess changes no answer. Where there is no computing to spare
+(`DraftsAllowed(False)`), or drafts are switched off, nothing is read ahead, the transcript waits for `min_wait_ms` of
+silence and the reply for the commit; sound over the bot is judged early all the same.
 """
 
 from __future__ import annotations
@@ -17,6 +19,11 @@ from voicebot.core.settings import TurnSettings
 from voicebot.core.talk import Turn
 from voicebot.core.text import normalize
 
+AHEAD_WORDS = 3
+"""Partial words are read ahead when there are so many more than were read: each time costs the template's end too."""
+UNSURE_WORDS = 1
+"""The last of a partial transcript, which are not read ahead while the caller speaks: they often change."""
+
 
 class DraftSide(ErrandSide):
     """What concerns drafts of both the transcript and the reply."""
@@ -25,10 +32,39 @@ class DraftSide(ErrandSide):
         super().__init__(settings)
         self._endpoint = Endpointer(settings)
         self._drafts = settings.drafts
+        self._ahead = ("", 0)
+        """The latest partial words of the turn, and how many of them have been read ahead."""
 
     def _on_drafts_allowed(self, event: ev.DraftsAllowed) -> bool:
         self._drafts = event.allowed and self.settings.drafts
         return True
+
+    def _read_head(self, turn: Turn) -> None:
+        """The caller begins to speak: what comes before the words is known."""
+        self._ahead = ("", 0)
+        self._read_ahead(turn, "")
+
+    def _read_partial(self, turn: Turn, text: str) -> None:
+        words = text.split()
+        sure = words[: max(0, len(words) - UNSURE_WORDS)]
+        read = self._ahead[1]
+        if len(sure) >= read + AHEAD_WORDS:
+            read = len(sure)
+            self._read_ahead(turn, " ".join(sure))
+        self._ahead = (text, read)
+
+    def _read_rest(self, turn: Turn) -> None:
+        """The caller falls silent: the latest partial words may be all of them."""
+        text, read = self._ahead
+        count = len(text.split())
+        if count > read:
+            self._ahead = (text, count)
+            self._read_ahead(turn, text)
+
+    def _read_ahead(self, turn: Turn, text: str) -> None:
+        if self._drafts and not turn.overlaps and self._live is None:
+            self.counts["read_ahead"] += 1
+            self._out.append(ev.ReadAhead(turn.number, after_prefix(turn, text)))
 
     def _soft_ended(self, turn: Turn, edge: SoftEnded) -> None:
         """The caller has fallen silent: begin a draft, now or later."""
@@ -50,6 +86,7 @@ class DraftSide(ErrandSide):
         self.counts["drafts"] += 1
         turn.marks.drafts += 1
         self._out.append(ev.BeginDraft(turn.draft, turn.id, turn.start_sample, edge.stop_sample))
+        self._read_rest(turn)
         self._set_timer("draft", self.settings.stt_timeout_ms)
         if turn.overlaps:
             self._set_timer("verdict", self.settings.verdict_ms)
@@ -89,3 +126,8 @@ class DraftSide(ErrandSide):
             self._waste(turn, "llm_begin")
             self._out.append(ev.DropReply(turn.reply.id))
             turn.reply = None
+
+
+def after_prefix(turn: Turn, text: str) -> str:
+    """The words of the turn, where `text` is what has been heard of it since it was opened or reopened."""
+    return " ".join(part for part in (turn.prefix, text) if part)

@@ -238,6 +238,17 @@ class AbortDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """The turn's words will probably begin with `text`: let the model that would answer read the prompt so far.
+
+    No answer is wanted, and nothing is decided, kept or spent. The latest replaces any that is under way.
+    """
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class BeginReply:
     """Answer `text` (the caller's turn), keep the sound held, and do nothing that has side effects yet."""
 
@@ -352,6 +363,7 @@ Command = (
     | StopListening
     | BeginDraft
     | AbortDraft
+    | ReadAhead
     | BeginReply
     | CommitReply
     | DropReply

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from voicebot.core import events as ev
-from voicebot.core.draft_side import DraftSide
+from voicebot.core.draft_side import DraftSide, after_prefix
 from voicebot.core.endpoint import SoftEnded, SpeechResumed, SpeechStarted
 from voicebot.core.reply_side import asks
 from voicebot.core.settings import TurnSettings
@@ -131,13 +131,15 @@ class TurnMachine(DraftSide):
         if self._live is not None and self._interruptible:
             turn.overlaps = True
             self._pause(self._live)
+        self._read_head(turn)
 
     def _on_partial(self, event: ev.PartialTranscribed) -> bool:
         turn = self._turn
         if turn is None or turn.id != event.turn or turn.draft_text is not None:
             return False
         if not turn.overlaps:
-            self._publish_transcript(turn, " ".join(part for part in (turn.prefix, event.text) if part))
+            self._publish_transcript(turn, after_prefix(turn, event.text))
+        self._read_partial(turn, event.text)
         return True
 
     def _on_transcribed(self, event: ev.DraftTranscribed) -> bool:

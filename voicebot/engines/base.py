@@ -261,6 +261,13 @@ class LlmRequest:
     schema: Mapping[str, Any] | None = None
 
 
+@runtime_checkable
+class CachesPrompts(Protocol):
+    """What a language model may also offer: what it has read of a call's prompt it need not read again."""
+
+    caches_prompts: bool
+
+
 class LlmEngine(Engine, Protocol):
     def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
         """Stream one reply. Cancelled: stops between tokens, without `LlmDone`.

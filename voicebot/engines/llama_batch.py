@@ -8,7 +8,8 @@ being read, so small that the replies do not stall. (Few replies are decoded one
 2. A request whose prompt begins like one that is being read at this moment waits for it, and shares its cells.
 3. A cancelled request is gone at the next step. What it read stays in the cache, until room is needed.
 4. A reader who does not fetch lets its own reply rest, nobody else's.
-5. When llama.cpp fails, what the cache holds is unknown: every request under way fails, and the cache is emptied.
+5. What is only read ahead waits until nothing else wants a step, and half of the places are free of it.
+6. When llama.cpp fails, what the cache holds is unknown: every request under way fails, and the cache is emptied.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, cast
 
+import numpy as np
+
 from voicebot.engines.llama_c import Logits, Row
 from voicebot.engines.llama_slots import Memory, Slots, common_prefix
 from voicebot.engines.llama_tasks import Generation, Scoring, Task
@@ -26,6 +29,7 @@ from voicebot.errors import EngineBadOutput, EngineError, EngineOverloaded
 T_co = TypeVar("T_co", covariant=True)
 WAITING_MAX = 64
 """Requests that may wait for room; one more is refused."""
+NO_LOGITS: Logits = np.empty(0, dtype=np.float32)
 WORTH_WAITING = 16
 """Tokens of a prompt that must be saved for a request to wait until another has read them."""
 
@@ -77,6 +81,9 @@ class Scheduler:
         size = len(task.prompt) + task.more
         if size > self._slots.cells:
             raise EngineBadOutput(f"{size} tokens do not fit the {self._slots.cells} cells of the cache; raise cells")
+        if task.ahead and 2 * sum(one.ahead for one in (*self._running, *self._waiting)) >= self._limits.replies:
+            task.end()
+            return
         if len(self._waiting) >= WAITING_MAX:
             raise EngineOverloaded(f"{WAITING_MAX} requests wait for room in the cache; raise cells")
         self._waiting.append(task)
@@ -135,14 +142,15 @@ class Scheduler:
         """Whether a running request will soon have read much more of this prompt than the cache holds now."""
         if not self._slots.truncates:
             return False
-        reading = [task.prompt for task in self._running if task.prompt_left]
+        reading = [task.prompt for task in self._running if task.prompt_left and not task.ahead]
         soon = max((common_prefix(other, prompt, len(prompt) - 1) for other in reading), default=0)
         return soon >= WORTH_WAITING and soon >= self._slots.longest(prompt) + WORTH_WAITING
 
     def _plan(self) -> list[_Share]:
-        active = [task for task in self._running if not task.rests]
+        able = [task for task in self._running if not task.rests]
+        active = [task for task in able if not task.ahead] or able
         shares = [_next_token(task) for task in active if isinstance(task, Generation) and not task.prompt_left]
-        room = self._limits.beside if shares else self._limits.alone
+        room = self._limits.beside if shares or any(task.ahead for task in active) else self._limits.alone
         scratch = list(self._scratch)
         first = True
         for task in active:
@@ -192,7 +200,7 @@ class Scheduler:
         self._slots.extend(task.slot, [row.token for row in share.rows])
         if task.prompt_left > 0:
             return
-        logits = self._decoder.logits(start + len(share.rows) - 1)
+        logits = NO_LOGITS if task.ahead else self._decoder.logits(start + len(share.rows) - 1)
         if was_reading:
             if not self._slots.truncates:
                 self._slots.checkpoint(task.slot)
@@ -222,7 +230,7 @@ def _piece_of_prompt(task: Task, room: int) -> _Share:
     assert task.slot is not None
     start = len(task.slot.tokens)
     piece = task.prompt[start : start + room]
-    last = len(task.prompt) - 1
+    last = -1 if task.ahead else len(task.prompt) - 1
     sequence = task.slot.sequence
     return _Share(task, [Row(token, at, sequence, at == last) for at, token in enumerate(piece, start)])
 

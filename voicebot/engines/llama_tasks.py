@@ -48,6 +48,8 @@ class Task(ABC):
         self.more = more
         self.cancel = cancel
         self.slot: Slot | None = None
+        self.ahead = False
+        """Nobody waits for it: its prompt is only read."""
         self.cached = 0
         """Tokens of the prompt that the cache held."""
         self.chunks: deque[object] = deque()
@@ -78,7 +80,7 @@ class Task(ABC):
 
     @abstractmethod
     def prompt_read(self, logits: Logits) -> None:
-        """The whole prompt is evaluated. Raises: EngineError."""
+        """The whole prompt is evaluated; no logits, where it was only read. Raises: EngineError."""
 
     @abstractmethod
     def close(self) -> None:
@@ -98,8 +100,9 @@ class Generation(Task):
         sampler: Sampler,
         parser: ReplyParser,
     ) -> None:
-        """`limit`: tokens of the reply at most."""
+        """`limit`: tokens of the reply at most; 0 for a prompt that is only read."""
         super().__init__(session, prompt, limit, cancel)
+        self.ahead = not limit
         self._limit = limit
         self._vocabulary = vocabulary
         self._sampler = sampler
@@ -109,7 +112,7 @@ class Generation(Task):
         """The token that was drawn last and is to be evaluated next, once the prompt has been read."""
 
     def prompt_read(self, logits: Logits) -> None:
-        if self._limit <= 0:
+        if self.ahead:
             self._finish("length")
         else:
             self.draw(logits)

@@ -70,6 +70,11 @@ class LlamaLlm:
     def name(self) -> str:
         return self._spec.short_name
 
+    @property
+    def caches_prompts(self) -> bool:
+        """A model that cannot forget the end of what it has read could not go on from there with other words."""
+        return self._loaded is not None and self._loaded.slots.truncates
+
     def load(self) -> None:
         """Raises: EngineUnavailable for a missing or broken file, or one without a chat template."""
         self.close()

@@ -19,6 +19,7 @@ from voicebot.core.audio import SPEECH_RATE_HZ
 from voicebot.engines.base import (
     BatchChunks,
     BatchedEngine,
+    CachesPrompts,
     Cancel,
     EarlySttStream,
     Kind,
@@ -149,6 +150,11 @@ class WordedLlm:
     def name(self) -> str:
         return f"{self._inner.name} (given words)"
 
+    @property
+    def caches_prompts(self) -> bool:
+        """As the engine behind."""
+        return isinstance(self._inner, CachesPrompts) and self._inner.caches_prompts
+
     def load(self) -> None:
         """Raises: EngineUnavailable."""
         self._inner.load()
@@ -161,6 +167,8 @@ class WordedLlm:
         return isinstance(self._inner, BatchedEngine) and self._inner.step()
 
     def generate(self, request: LlmRequest, cancel: Cancel) -> Iterator[LlmChunk]:
+        if not request.sampling.max_tokens:
+            return self._inner.generate(request, cancel)
         reply = next(self._replies)
         tokens = [reply[at : at + TOKEN_CHARS] for at in range(0, len(reply), TOKEN_CHARS)]
         sampling = replace(request.sampling, max_tokens=len(tokens))
