@@ -417,6 +417,14 @@ def test_no_judge_is_asked_of_answers_that_agree_or_of_tools() -> None:
         assert [purpose for purpose, _ in gate.asked] == ["shadow"]
 
 
+def test_no_judge_is_asked_of_an_expert_that_is_over_budget() -> None:
+    trial = ListedLlm([TextDelta("Something else entirely.")])
+    world = Compared(Gate(), judge=True, trial=trial, state="over budget")
+    world.play(lambda brain: three_turns(world, brain))
+    assert world.compared == [("small", "shadow", 0.0, "words")] and world.gate.asked == world.gate.denied == []
+    assert world.outcomes == ["compared"]
+
+
 def test_a_judge_sees_no_answer_that_was_drawn_from_private_words() -> None:
     world = Compared(Gate(TextDelta("Something else entirely.")), judge=True)
 

@@ -188,13 +188,13 @@ class Shadows:
         try:
             if copy.by is not None:
                 made = await self._booked(copy, copy.by.name, "shadow", self._ask_member(copy, copy.by))
-            elif self.expert is None or self.expert.state(copy.call) != "ready":
+            elif (expert := self._ready(copy)) is None:
                 return "dropped: expert"
             else:
-                made = await self._booked(copy, EXPERT, "shadow", self._ask_expert(copy, self.expert))
+                made = await self._booked(copy, EXPERT, "shadow", self._ask_expert(copy, expert))
             agreement, measure = compared(copy, made)
-            if self.judge and measure == WORDS and agreement < ALIKE and self.expert is not None:
-                await self._booked(copy, EXPERT, "judge", self._ask_judge(copy, made, self.expert))
+            if self.judge and measure == WORDS and agreement < ALIKE and (judge := self._ready(copy)) is not None:
+                await self._booked(copy, EXPERT, "judge", self._ask_judge(copy, made, judge))
         except EgressDenied as denied:
             return f"denied: {denied.reason}"
         except EngineError:
@@ -203,6 +203,10 @@ class Shadows:
             if self.expert is not None:
                 self.expert.end_call(copy.call)
         return "compared"
+
+    def _ready(self, copy: Copy) -> Expert | None:
+        """The expert, where it may be asked: a gate that is shut would put a refusal on record for every copy."""
+        return self.expert if self.expert is not None and self.expert.state(copy.call) == "ready" else None
 
     async def _booked(self, copy: Copy, member: str, purpose: Purpose, work: AsyncIterator[LlmChunk]) -> Attempt:
         """The attempt that `work` streams, on record whatever becomes of it."""
