@@ -197,6 +197,28 @@ def test_a_turn_that_goes_on_takes_its_own_errand_back() -> None:
     assert states(talk, mine) == ["pending", "superseded"]
 
 
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        ("never mind about that", "never mind about that"),
+        ("oh well cancel that please", "oh well cancel that please"),
+        ("and never mind the weather", f"{ASKED} and never mind the weather"),
+        ("in the west", f"{ASKED} in the west"),
+    ],
+)
+def test_never_mind_said_over_the_acknowledgement_is_not_the_questions_other_half(said: str, answered: str) -> None:
+    talk = Script()
+    talk.say(ASKED)
+    talk.feed(ev.ErrandWanted(talk.reply, ASKED))
+    talk.answer(ACK, 600)
+    talk.quiet(224)
+    (errand,) = talk.all(ev.BeginErrand)
+    talk.heard_ms = 200
+    talk.say(said)
+    assert states(talk, errand.errand) == ["pending", "superseded"]
+    assert talk.all(ev.BeginReply)[-1].text == answered
+
+
 def test_never_mind_withdraws_the_newest() -> None:
     talk = asked()
     other = ask(talk, "who won the football cup")

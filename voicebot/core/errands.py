@@ -6,6 +6,7 @@ Rules:
 2. The oldest ready answer goes first. One older than `errand_stale_ms` is let go; the page shows it.
 3. "Never mind" withdraws the errand whose words it shares, else the newest. A request that says nearly the same again
    replaces the earlier one.
+   Said so soon that it goes on with the question's own turn, it takes that back: the turn is these words alone.
 4. An answer that was cut off before a word of it was heard is delivered again, once.
 """
 
@@ -94,6 +95,12 @@ class Errands:
 def content_words(text: str) -> frozenset[str]:
     """The words that say what it is about."""
     return frozenset(normalize(text).split()) - _SMALL
+
+
+def takes_back(text: str) -> bool:
+    """Whether these words call off what was said before them, and say nothing else."""
+    words = normalize(text)
+    return bool(_WITHDRAWAL.search(words)) and not content_words(_WITHDRAWAL.sub(" ", words))
 
 
 def alike(one: str, other: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from voicebot.core.errands import takes_back
 from voicebot.core.history import Exchange, ToolUse
 from voicebot.core.latency import TurnMarks
 from voicebot.core.playout import ReplyPlayout
@@ -77,6 +78,9 @@ class Turn:
 
     @property
     def words(self) -> str:
+        """All of it; what was said before "never mind" is no part of it any more."""
+        if self.prefix and takes_back(self.draft_text or ""):
+            return self.draft_text or ""
         return " ".join(part for part in (self.prefix, self.draft_text) if part)
 
     def end_probability(self) -> float:
