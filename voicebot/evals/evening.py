@@ -4,10 +4,11 @@
                                                   `- hard turns -> the gate -> a second model in a server of its own
 
 What it shows: how many turns escalate and why, how soon an acknowledgement is audible, when late answers come, whether
-one ever begins over the caller, and the bill against asking the frontier everything. The frontier is a small GGUF
-behind an OpenAI-compatible server on loopback that waits 1 to 4 s; it is treated, recorded and priced as the remote
-model `--price-as`. Words are given to the server by a recogniser that knows the recordings (90 ms each), so that the
-run measures the brain. All times are real; callers talk at their natural pace, several at once.
+one ever begins over the caller or after "never mind", and the bill against asking the frontier everything. The frontier
+is a small GGUF behind an OpenAI-compatible server on loopback that waits 1 to 4 s (`--server llama_cpp`: the one that
+comes with llama-cpp-python, where its extra is installed); it is treated, recorded and priced as the remote model
+`--price-as`. Words are given to the server by a recogniser that knows the recordings (90 ms each), so that the run
+measures the brain. All times are real; callers talk at their natural pace, several at once.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ SCRIPT = Path(__file__).resolve().parent / "data" / "evening.txt"
 MIX = {"tools": 0.46, "talk": 0.3, "documents": 0.1, "hard": 0.14}
 """Shares of what is said, an assumption: two of three calls to an assistant are chores; what is hard is one turn in
 seven. Source for the last: escalation shares of 10 to 18 % in published cascades."""
-WITHDRAWN = 0.1
-"""Of the hard ones, so many are followed by "never mind"."""
+WITHDRAWN = 0.25
+"""Of the hard ones, so many are followed by "never mind" as soon as the acknowledgement is over."""
 SLOWEST = 5
 TOGETHER_S = 0.15
 """Two who begin within this time of each other began together: nobody can tell a voice from a breath sooner."""
@@ -96,19 +97,50 @@ def recorded(drawn: Sequence[tuple[str, str]]) -> list[Line]:
     return lines
 
 
-@contextmanager
-def frontier(seed: int) -> Iterator[int]:
-    """The second model's server; its port."""
+def dealt(lines: Sequence[Line], calls: int) -> list[list[Line]]:
+    """The lines of each caller, in turn; what is withdrawn is withdrawn by whoever asked for it."""
+    hands: list[list[Line]] = [[] for _ in range(calls)]
+    at = -1
+    for line in lines:
+        at += line.kind != "withdrawn"
+        hands[at % calls].append(line)
+    return hands
+
+
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
-    command = [sys.executable, "-m", "voicebot.evals.evening_frontier", str(find_talker()), str(port), str(seed)]
-    process = subprocess.Popen(command)
+    return port
+
+
+@contextmanager
+def frontier(seed: int, server: str) -> Iterator[list[int]]:
+    """The second model's server, and another's behind it where `server` names that; their ports, ours first."""
+    model, ports = str(find_talker()), [free_port()]
+    commands = [[sys.executable, "-m", "voicebot.evals.evening_frontier", model, str(ports[0]), str(seed)]]
+    if server == "llama_cpp":
+        ports.append(free_port())
+        commands[0].append(str(ports[1]))
+        commands.append([sys.executable, "-m", "llama_cpp.server", "--model", model, "--n_ctx", "2048",
+                         "--host", "127.0.0.1", "--port", str(ports[1])])  # fmt: skip
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     try:
-        yield port
+        yield ports
     finally:
-        process.terminate()
-        process.wait()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def served_by_llama_cpp() -> bool:
+    """Whether llama-cpp-python's own server can be started."""
+    try:
+        import llama_cpp.server.app  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 async def listening(port: int) -> None:
@@ -149,7 +181,7 @@ async def evening(config: Config, lines: Sequence[Line], calls: int, rng: Random
         await ready.wait()
         if server.fault is not None:
             raise server.fault
-        callers = [EveningCaller(lines[at::calls], Random(rng.random())) for at in range(calls)]
+        callers = [EveningCaller(hand, Random(rng.random())) for hand in dealt(lines, calls)]
         records = []
         for caller in callers:
             with server.calls.slot() as slot:
@@ -201,6 +233,20 @@ def late_answers(caller: EveningCaller) -> list[dict[str, Any]]:
     return told
 
 
+def withdrawals(caller: EveningCaller) -> list[dict[str, Any]]:
+    """Each "never mind": whether it was said before anything of the answer was heard, and what became of that."""
+    told = []
+    states = [(at, event["errand"], event["state"]) for at, event in caller.log if event["type"] == "errand"]
+    for said in caller.said:
+        asked = [errand for at, errand, state in states if at < said.start_s and state == "pending"]
+        if said.line.kind != "withdrawn" or not asked:
+            continue
+        of_it = [(at, state) for at, errand, state in states if errand == asked[-1]]
+        heard_s = min((at for at, state in of_it if state == "speaking"), default=math.inf)
+        told.append({"in_time": heard_s > said.stop_s, "ended": of_it[-1][1], "heard": heard_s < math.inf})
+    return told
+
+
 def spread(values: Sequence[float]) -> dict[str, float | int]:
     """Milliseconds."""
     known = sorted(value for value in values if value == value)
@@ -215,6 +261,8 @@ def report(config: Config, callers: Sequence[EveningCaller], price_as: str, pric
     """The document."""
     turns = [turn for caller in callers for turn in turns_of(caller)]
     late = [answer for caller in callers for answer in late_answers(caller)]
+    unwanted = [one for caller in callers for one in withdrawals(caller)]
+    in_time = [one for one in unwanted if one["in_time"]]
     journal = config.ledger.journal_dir
     assert journal is not None
     with reading(config.ledger.url, journal, Prices()) as books:
@@ -240,6 +288,12 @@ def report(config: Config, callers: Sequence[EveningCaller], price_as: str, pric
             "ms_after_the_silence": spread([answer["ms"] for answer in late if not answer["after_a_question"]]),
             "after_a_question_ms": spread([answer["ms"] for answer in late if answer["after_a_question"]]),
         },
+        "withdrawn": {
+            "n": len(unwanted),
+            "before_the_answer": len(in_time),
+            "of_those_cancelled": sum(one["ended"] == "cancelled" for one in in_time),
+            "of_those_heard": sum(one["heard"] for one in in_time),
+        },
         "errands_ended": dict(Counter(row["outcome"] or "open" for row in rows[2])),
         "by_kind": {kind: dict(counts) for kind, counts in by_kind.items()},
         "answered_by": dict(Counter(str(row["answered_by"] or "tool or nobody") for row in rows[0])),
@@ -255,23 +309,27 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=4, help="callers at once")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--price-as", default="gpt-5", help="the frontier's price, and the bill's reference")
+    parser.add_argument("--server", choices=("ours", "llama_cpp"), default="ours", help="what serves the second model")
     parser.add_argument("--out", type=Path, help="write the document there too")
     given = parser.parse_args()
     rng = Random(given.seed)
     price = Prices().price(given.price_as, "openai://api.openai.com/v1")
     if price is None:
         parser.error(f"no price is known for {given.price_as}")
+    if given.server == "llama_cpp" and not served_by_llama_cpp():
+        parser.error("llama_cpp.server is not installed; pip install 'llama-cpp-python[server]'")
     os.environ.setdefault(KEY_ENV, "none")
     DRIVERS["stt", "told"] = f"{ToldStt.__module__}:{ToldStt.__name__}"
     lines = ToldStt.lines = recorded(draw(given.turns, rng))
-    with tempfile.TemporaryDirectory() as folder, frontier(given.seed) as port:
-        config = settings(Path(folder), port, given.price_as, price, given.calls)
+    with tempfile.TemporaryDirectory() as folder, frontier(given.seed, given.server) as ports:
+        config = settings(Path(folder), ports[0], given.price_as, price, given.calls)
 
         async def run() -> list[EveningCaller]:
-            await listening(port)
+            for port in ports:
+                await listening(port)
             return await evening(config, lines, given.calls, rng)
 
-        document = report(config, asyncio.run(run()), given.price_as, price)
+        document = {"frontier": given.server} | report(config, asyncio.run(run()), given.price_as, price)
     text = json.dumps(document, indent=2)
     if given.out:
         given.out.write_text(text + "\n", encoding="utf-8")

@@ -28,6 +28,8 @@ ANSWER_S = 12.0
 """A turn without any answer by then is lost."""
 PAUSE_S = (0.3, 1.5)
 """From the end of the bot's words to the next of the caller's."""
+AT_ONCE_S = (0.05, 0.2)
+"""The same for who has changed their mind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class EveningCaller(LoopbackTransport):
 
     async def _talk(self) -> None:
         for line in self._lines:
-            await self._silence(self._rng.uniform(*PAUSE_S))
+            await self._silence(self._rng.uniform(*(AT_ONCE_S if line.kind == "withdrawn" else PAUSE_S)))
             await self._say(line)
             await self._answered()
         deadline = self._clock() + ANSWER_S

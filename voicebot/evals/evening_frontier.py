@@ -1,6 +1,7 @@
 """A GGUF behind an OpenAI-compatible server in a process of its own, slow as a frontier model is: for `evals.evening`.
 
-`python -m voicebot.evals.evening_frontier MODEL.gguf PORT SEED`
+`python -m voicebot.evals.evening_frontier MODEL.gguf PORT SEED [UPSTREAM]`; with the port of another such server on
+this machine, only the waiting is done here and that one answers.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
+import httpx
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
 
 from voicebot.engines.base import LlmDone, LlmEngine, LlmRequest, Message, Sampling, TextDelta
 from voicebot.engines.registry import create
@@ -67,5 +70,32 @@ def _event(**fields: Any) -> str:
     return f"data: {json.dumps(whole)}\n\n"
 
 
+def waiting_app(upstream: int, rng: Random) -> FastAPI:
+    """Every request after a while, to the server at port `upstream`; its answer as it comes."""
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> StreamingResponse:
+        body = await request.body()
+        await asyncio.sleep(rng.uniform(*DELAY_S))
+        client = httpx.AsyncClient(timeout=60)
+        asked = client.build_request("POST", f"http://127.0.0.1:{upstream}{request.url.path}", content=body,
+                                     headers={"content-type": "application/json"})  # fmt: skip
+        answer = await client.send(asked, stream=True)
+
+        async def close() -> None:
+            await answer.aclose()
+            await client.aclose()
+
+        kind = answer.headers.get("content-type")
+        return StreamingResponse(
+            answer.aiter_raw(), answer.status_code, media_type=kind, background=BackgroundTask(close)
+        )
+
+    return app
+
+
 if __name__ == "__main__":
-    uvicorn.run(app_of(sys.argv[1], Random(sys.argv[3])), host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
+    drawn = Random(sys.argv[3])
+    app = waiting_app(int(sys.argv[4]), drawn) if len(sys.argv) > 4 else app_of(sys.argv[1], drawn)
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
