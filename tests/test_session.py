@@ -28,6 +28,7 @@ from voicebot.lane import Lane
 from voicebot.recorder import TraceWriter
 from voicebot.session import TYPED_CHARS, CallDeps, Session
 from voicebot.transports.loopback import LoopbackTransport
+from voicebot.windows import WindowBatch
 
 LONG = "River table seven green window letter. Garden morning copper silver planet market. Winter summer circle basket."
 
@@ -203,8 +204,9 @@ def _deps(writer: TraceWriter | None = None, **lanes: Any) -> CallDeps:
         raise AssertionError("no engine is asked in this test")
 
     lanes = {"vad": SimVad("vad", Random(1)), "stt": None, "llm": None, "tts": None} | lanes
-    llm = lanes.pop("llm")
+    llm, vad = lanes.pop("llm"), lanes.pop("vad")
     return CallDeps(
+        vad=WindowBatch(vad),
         **lanes,
         brain=brain_of_one(llm, ReplySettings()),
         turn=TurnSettings(),

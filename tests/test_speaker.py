@@ -26,10 +26,14 @@ class FakeWire:
     def __init__(self, gives_back: bool = True) -> None:
         self.unplayed = 0
         self.clears = 0
+        self.told_ready = 0
         self._gives_back = gives_back
 
     def unplayed_samples(self) -> int:
         return self.unplayed
+
+    def sound_ready(self) -> None:
+        self.told_ready += 1
 
     def clear(self) -> int:
         self.clears += 1
@@ -235,3 +239,25 @@ def test_the_maker_of_a_long_reply_waits_until_there_is_room(release: str) -> No
         await asyncio.wait_for(waiting, 1)
 
     run(body())
+
+
+def test_the_wire_is_told_of_sound_where_there_was_none_and_not_of_sound_behind_sound() -> None:
+    wire = FakeWire()
+    speaker = Speaker(wire)
+    speaker.queue(1, ramp(0, FRAME))
+    assert wire.told_ready == 0, "it is held"
+    speaker.start(1)
+    assert wire.told_ready == 1
+    speaker.queue(1, ramp(0, FRAME))
+    assert wire.told_ready == 1
+    assert speaker.pull(FRAME) is not None and speaker.pull(FRAME) is not None
+    speaker.queue(1, ramp(0, FRAME // 2))
+    speaker.queue(1, ramp(0, FRAME // 2))
+    assert wire.told_ready == 3, "half a frame is not yet one"
+    speaker.pause(1)
+    speaker.complete(1)
+    assert wire.told_ready == 3
+    speaker.resume(1)
+    assert wire.told_ready == 4
+    speaker.complete(1)
+    assert wire.told_ready == 5, "the last frame may be a short one"

@@ -130,7 +130,7 @@ def layer(path: Path) -> tuple[str, ...] | None:
         return ("core", "errors", "brain", "engines.base", "lane")
     if name == "session":
         return ("core", "errors", "engines.base", "transports.base", "brain", "lane", "recorder", "metrics", "hearing",
-                "speaker", "parting", "publisher", "faults")  # fmt: skip
+                "windows", "speaker", "parting", "publisher", "faults")  # fmt: skip
     return None
 
 

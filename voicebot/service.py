@@ -39,6 +39,7 @@ from voicebot.session import CallDeps, Session
 from voicebot.toolwork import Toolwork
 from voicebot.transports.base import NO_LINE, PhoneLine
 from voicebot.warmup import dummy_turn, make_phrases
+from voicebot.windows import WindowBatch
 
 log = logging.getLogger(__name__)
 Status = Literal["loading", "ready", "draining", "failed"]
@@ -238,7 +239,7 @@ class VoiceServer:
 
     def _open(self, load_s: float) -> None:
         self._deps = CallDeps(
-            vad=self._vad,
+            vad=WindowBatch(self._vad),
             stt=self._stt,
             end_of_turn=self._turn,
             brain=self._brain.deps(),

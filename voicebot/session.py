@@ -29,13 +29,12 @@ from voicebot.brain.reply import Reply
 from voicebot.brain.toolbox import Toolbox
 from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
-from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
+from voicebot.core.audio import Pcm, SpeechRing
 from voicebot.core.client_turns import ClientTurns
 from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
 from voicebot.core.wishes import NO_WISHES
-from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine, VadEngine
-from voicebot.errors import EngineError
+from voicebot.engines.base import SttEngine, TtsEngine, TurnEngine
 from voicebot.faults import outline
 from voicebot.hearing import EndScorer, Hearing
 from voicebot.lane import LaneLike
@@ -45,6 +44,7 @@ from voicebot.publisher import Publisher
 from voicebot.recorder import Recorder
 from voicebot.speaker import Speaker
 from voicebot.transports.base import NO_LINE, PhoneLine, Transport
+from voicebot.windows import WindowBatch
 
 log = logging.getLogger(__name__)
 TYPED_CHARS = 2000
@@ -56,7 +56,7 @@ UNTOLD_S = 0.1
 class CallDeps:
     """What all calls of a server share, built once by `server.py`."""
 
-    vad: VadEngine
+    vad: WindowBatch
     stt: LaneLike[SttEngine]
     brain: BrainDeps
     tts: LaneLike[TtsEngine]
@@ -86,9 +86,8 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._machine = ClientTurns(deps.turn)
-        self._vad = deps.vad.open_stream()
         self._ring = SpeechRing()
-        self._windowed = 0
+        self._windows = deps.vad.open(self._ring, self._window_heard, self._deaf)
         self._told_samples = 0
         self._speaker = Speaker(transport)
         self._parting = Parting(call_id, line, self._do, self._apply, self._spawn)
@@ -154,18 +153,17 @@ class Session:
         if not self._open:
             return
         self._ring.push(pcm)
-        while self._ring.stop_sample - self._windowed >= WINDOW_SAMPLES:
-            stop = self._windowed + WINDOW_SAMPLES
-            try:
-                probability = round(self._vad.probability(self._ring.read(self._windowed, stop)), 3)
-            except EngineError as error:
-                self._crash(f"the voice activity detector failed: {outline(error)}")
-                return
-            self._windowed = stop
+        self._windows.more()
+
+    def _window_heard(self, stop: int, probability: float) -> None:
+        if self._open:
             self._told_samples = self._speaker.heard_samples()
-            self._apply(ev.WindowHeard(stop, probability, self._told_samples))
-        for hearing, _ in self._hearing.values():
-            hearing.more(self._machine.voiced_until)
+            self._apply(ev.WindowHeard(stop, round(probability, 3), self._told_samples))
+            for hearing, _ in self._hearing.values():
+                hearing.more(self._machine.voiced_until)
+
+    def _deaf(self, error: Exception) -> None:
+        self._crash(f"the voice activity detector failed: {outline(error)}")
 
     def pull_audio(self, samples: int) -> Pcm | None:
         if not self._open:
@@ -233,6 +231,7 @@ class Session:
 
     def _close(self) -> None:
         self._closed = True
+        self._windows.close()
         if self._timer is not None:
             self._timer.cancel()
         self._agenda.close()

@@ -16,6 +16,8 @@ from voicebot.transports.base import Transport
 
 KEPT_S = 2.0
 MAX_QUEUED_S = 30.0
+FRAME_S = 0.02
+"""What is pulled at once."""
 
 
 FIRST_ROOM = 16_384
@@ -72,11 +74,20 @@ class Speaker:
 
     def queue(self, reply: int, pcm: Pcm) -> None:
         """More of a reply's sound, held until `start`."""
-        self._tracks.setdefault(reply, _Track()).append(pcm, int(KEPT_S * self._transport.playout_rate_hz))
+        track, rate_hz = self._tracks.setdefault(reply, _Track()), self._transport.playout_rate_hz
+        starved = track.queued - track.pulled < FRAME_S * rate_hz
+        track.append(pcm, int(KEPT_S * rate_hz))
+        if starved:
+            self._tell_ready(reply)
 
     def complete(self, reply: int) -> None:
         """Nothing more will be queued for it."""
         self._tracks.setdefault(reply, _Track()).complete = True
+        self._tell_ready(reply)
+
+    def _tell_ready(self, reply: int) -> None:
+        if reply == self._live and not self._paused:
+            self._transport.sound_ready()
 
     async def room(self, reply: int) -> None:
         """Wait until less than MAX_QUEUED_S of the reply lies ahead of the caller."""
@@ -88,6 +99,7 @@ class Speaker:
     def start(self, reply: int) -> None:
         self._live, self._paused = reply, False
         self._tracks.setdefault(reply, _Track())
+        self._tell_ready(reply)
 
     def pause(self, reply: int) -> None:
         """Silence now; what the far end gave up unplayed goes back into the queue, what it keeps counts as heard."""
@@ -101,6 +113,7 @@ class Speaker:
     def resume(self, reply: int) -> None:
         if reply == self._live:
             self._paused = False
+            self._tell_ready(reply)
 
     def clear(self, reply: int) -> None:
         """Silence now, and forget the reply."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,21 @@ def test_streams_do_not_disturb_one_another_and_reset_forgets(vad: VadEngine, ph
     assert [other.probability(window) for window in windows(phrase)] == expected
 
 
+def test_windows_of_many_streams_at_once_are_judged_as_each_would_be_alone(vad: VadEngine, phrase: Pcm) -> None:
+    said = windows(phrase)
+    steps = list(zip(said, said[::-1], said[7:] + said[:7], strict=True))
+    alone = [vad.open_stream() for _ in range(3)]
+    expected = [[stream.probability(window) for stream, window in zip(alone, step, strict=True)] for step in steps]
+    streams = [vad.open_stream() for _ in range(3)]
+    heard = []
+    for number, step in enumerate(steps):
+        together = 3 - number % 3  # All three, two, one: the others are then alone.
+        heard.append(vad.probabilities(streams[:together], step[:together]))
+        heard[-1] += [streams[at].probability(step[at]) for at in range(together, 3)]
+    assert np.abs(np.array(heard) - np.array(expected)).max() < 1e-3
+    assert np.ptp(np.array(expected)) > 0.5
+
+
 def test_a_stream_works_on_a_thread_other_than_the_loaders(vad: VadEngine, phrase: Pcm) -> None:
     expected = vad.open_stream().probability(phrase[:WINDOW])
     assert in_another_thread(lambda: vad.open_stream().probability(phrase[:WINDOW])) == expected
@@ -96,3 +112,22 @@ def test_a_silero_window_costs_far_less_than_its_32_ms(garage: Garage) -> None:
         stream.probability(window)
         costs_ms.append((time.perf_counter() - started) * 1000)
     assert float(np.median(costs_ms)) < 2.0
+
+
+@pytest.mark.realtime
+def test_eight_silero_windows_together_cost_less_than_eight_alone(garage: Garage) -> None:
+    """Measured: half hot, a quarter where the processor has slept in between."""
+    vad = garage.loaded("vad", "silero://")
+    streams = [vad.open_stream() for _ in range(8)]
+    quiet = [np.zeros(WINDOW, dtype=np.int16)] * 8
+
+    def cost_s(judge: Callable[[], object]) -> float:
+        costs = []
+        for _ in range(100):
+            began = time.thread_time()
+            judge()
+            costs.append(time.thread_time() - began)
+        return float(np.median(costs))
+
+    alone = cost_s(lambda: [stream.probability(quiet[0]) for stream in streams])
+    assert cost_s(lambda: vad.probabilities(streams, quiet)) < 0.8 * alone

@@ -7,7 +7,7 @@ which reply were played, sample by sample, without trusting anything in between.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -108,6 +108,9 @@ class SimVad(SimEngine):
 
     def open_stream(self) -> SimVad:
         return self
+
+    def probabilities(self, streams: Sequence[SimVad], windows: Sequence[Pcm]) -> list[float]:
+        return [stream.probability(window) for stream, window in zip(streams, windows, strict=True)]
 
     def probability(self, window: Pcm) -> float:
         if int(window[256]) >= NOISE:

@@ -61,6 +61,9 @@ class SimWire:
             self._believed.popleft()
         return sum(samples for _, samples in self._believed)
 
+    def sound_ready(self) -> None:
+        """It looks every 20 ms."""
+
     def clear(self) -> int:
         if not self._clearing:
             return 0

@@ -28,6 +28,7 @@ from voicebot.recorder import Recorder
 from voicebot.session import CallDeps, Session
 from voicebot.speaker import MAX_QUEUED_S
 from voicebot.transports.base import NO_LINE, PhoneLine
+from voicebot.windows import WindowBatch
 
 CALL_BEGAN = datetime(2030, 5, 6, 9, 30, tzinfo=UTC)
 LONGEST_S = 300.0
@@ -148,7 +149,7 @@ class World:
 
     def _deps(self) -> CallDeps:
         return CallDeps(
-            vad=SimVad("sim vad", self._fork()),  # type: ignore[arg-type]
+            vad=WindowBatch(SimVad("sim vad", self._fork())),  # type: ignore[arg-type]
             stt=self.stt,
             tts=self.tts,
             turn=self._settings(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,15 @@ class FakePort:
         self.cancelled: list[int] = []
         self.hang_ups: list[str] = []
         self.pulls = 0
+        self.sound_ready: Callable[[], None] = lambda: None
+        """Set it to the transport's, which is then told as a call tells it."""
         self._to_play: deque[int] = deque()
         self.hung_up = asyncio.Event()
 
     def play(self, pcm: Pcm) -> None:
         """Queue the bot's audio, at the transport's rate."""
         self._to_play.extend(pcm.tolist())
+        self.sound_ready()
 
     @property
     def left(self) -> int:

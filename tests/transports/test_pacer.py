@@ -38,6 +38,17 @@ def test_when_there_is_nothing_to_send_it_looks_again_in_20_ms() -> None:
     assert pacer.due(2.02)
 
 
+def test_who_is_told_of_sound_looks_less_often_but_not_while_the_far_end_still_plays() -> None:
+    pacer = Pacer(lead_s=0.1)
+    pacer.idle(2.0, look_s=0.5)
+    assert pacer.next_at == 2.5
+    pacer.wanted()
+    assert pacer.due(2.0)
+    pacer.sent(2.0)
+    pacer.idle(2.01, look_s=0.5)
+    assert pacer.next_at == pytest.approx(2.03)
+
+
 def test_what_the_far_end_still_has_runs_down_with_the_clock_and_never_below_nothing() -> None:
     pacer = Pacer(lead_s=0.1)
     send_until_full(pacer, 1.0)

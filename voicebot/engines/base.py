@@ -105,6 +105,10 @@ class VadStream(Protocol):
 class VadEngine(Engine, Protocol):
     def open_stream(self) -> VadStream: ...
 
+    def probabilities(self, streams: Sequence[VadStream], windows: Sequence[Pcm]) -> list[float]:
+        """`VadStream.probability` of several different streams of this engine at once, one window each."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Word:

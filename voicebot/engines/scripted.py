@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from voicebot.core.audio import SPEECH_RATE_HZ, dbfs
-from voicebot.engines.base import Cancel, Locality, Pcm, Transcript
+from voicebot.engines.base import Cancel, Locality, Pcm, Transcript, VadStream
 from voicebot.engines.options import DriverOptions, EngineSpec
 from voicebot.errors import EngineBadOutput, EngineTimeout, EngineUnavailable
 
@@ -98,6 +98,9 @@ class ScriptedVad(ScriptedEngine):
 
     def open_stream(self) -> ScriptedVadStream:
         return ScriptedVadStream(self._options.threshold_dbfs)
+
+    def probabilities(self, streams: Sequence[VadStream], windows: Sequence[Pcm]) -> list[float]:
+        return [stream.probability(window) for stream, window in zip(streams, windows, strict=True)]
 
 
 class ScriptedVadStream:

@@ -48,8 +48,8 @@ class CallPort(Protocol):
     def pull_audio(self, samples: int) -> Pcm | None:
         """The bot's next samples at the transport's `playout_rate_hz`: int16[samples], zero-padded at an end.
 
-        None: nothing to play now (play silence, or send nothing). Call it every 20 ms whether or not there was
-        audio, also to let the call notice what has been heard.
+        None: nothing to play now (play silence, or send nothing). Call it every 20 ms as long as there is audio and
+        the caller still hears some, also to let the call notice that; then at `Transport.sound_ready` and now and then.
         """
         ...
 
@@ -82,6 +82,10 @@ class Transport(Protocol):
 
     def unplayed_samples(self) -> int:
         """How many pulled samples the caller has, by the best knowledge, not heard yet (>= 0, playout rate)."""
+        ...
+
+    def sound_ready(self) -> None:
+        """There is sound to pull where there was none. Nothing is pulled before this returns."""
         ...
 
     def clear(self) -> int:

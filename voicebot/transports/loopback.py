@@ -111,6 +111,9 @@ class LoopbackTransport:
         self._settle()
         return sum(len(piece.pcm) for piece in self._in_flight)
 
+    def sound_ready(self) -> None:
+        """It looks every 20 ms."""
+
     def clear(self) -> int:
         dropped = self.unplayed_samples()
         self._in_flight.clear()

@@ -8,6 +8,8 @@ at most the lead is sent at once; what the far end went without is not made up f
 from __future__ import annotations
 
 FRAME_S = 0.02
+IDLE_LOOK_S = 0.1
+"""How often one looks where one is told of sound anyway."""
 
 
 class Pacer:
@@ -31,9 +33,13 @@ class Pacer:
         """A frame went out: the far end has 20 ms more, from now on if it had run dry."""
         self._until = max(self._until, now) + FRAME_S
 
-    def idle(self, now: float) -> None:
-        """There was none to send: look again in 20 ms."""
-        self._look_at = now + FRAME_S
+    def idle(self, now: float, look_s: float = FRAME_S) -> None:
+        """There was none to send: look again in `look_s`, or in 20 ms as long as the far end still plays."""
+        self._look_at = now + (FRAME_S if self._until > now else look_s)
+
+    def wanted(self) -> None:
+        """There is one now."""
+        self._look_at = 0.0
 
     def unplayed_s(self, now: float) -> float:
         """How long the far end can still play from its buffer, by the clock."""

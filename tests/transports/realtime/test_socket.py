@@ -54,6 +54,7 @@ class Session:
         self.socket = FakeSocket()
         protocol = RealtimeProtocol(About(), self_settings(), "ab", 99)
         self.transport = RealtimeTransport(self.socket, protocol)
+        self.port.sound_ready = self.transport.sound_ready
 
     def play(self, act: Callable[[Session], Awaitable[None]]) -> Session:
         async def main() -> None:

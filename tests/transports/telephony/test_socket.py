@@ -17,6 +17,7 @@ from voicebot.core.audio import mulaw_encode
 from voicebot.errors import ProtocolError
 from voicebot.transports.telephony.socket import OUTBOX_LIMIT, SocketTransport
 from voicebot.transports.telephony.twilio import TwilioWire
+from voicebot.transports.telephony.wire import Wire
 
 SECOND = np.full(8000, 1000, np.int16)
 
@@ -24,10 +25,11 @@ SECOND = np.full(8000, 1000, np.int16)
 class Call:
     """A call that has started, and both of its ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, wire: Wire | None = None) -> None:
         self.socket = FakeSocket()
         self.port = FakePort()
-        self.transport = SocketTransport(self.socket, TwilioWire())
+        self.transport = SocketTransport(self.socket, wire or TwilioWire())
+        self.port.sound_ready = self.transport.sound_ready
 
     def media_times(self) -> list[float]:
         return [round(at, 6) for at, _ in self.socket.events("media")]
@@ -119,6 +121,43 @@ def test_audio_goes_out_a_lead_at_once_and_then_every_20_ms() -> None:
         assert times[0] <= 0.02
         gaps = np.diff(times[6:])
         assert np.allclose(gaps, 0.02, atol=1e-5)
+
+    run_virtual(main())
+
+
+def test_an_answer_goes_out_when_its_sound_is_ready_and_who_has_nothing_to_say_seldom_looks() -> None:
+    async def main() -> None:
+        async with started() as call:
+            await asyncio.sleep(1.013)
+            assert call.port.pulls <= 12, "ten looks a second"
+            call.port.play(SECOND[:480])
+            await asyncio.sleep(0.2)
+            assert call.media_times() == [pytest.approx(now() - 0.2)] * 3
+            assert call.marks() == ["0:1"]
+
+    run_virtual(main())
+
+
+class SilentLine(TwilioWire):
+    """One that is filled with silence between answers."""
+
+    sends_silence = True
+    lead_s = 0.0
+
+
+def test_a_line_that_is_filled_with_silence_keeps_its_pace() -> None:
+    async def main() -> None:
+        call = Call(SilentLine())
+        call.socket.put(START)
+        await call.transport.open()
+        running = asyncio.create_task(call.transport.run(call.port))
+        await asyncio.sleep(1.013)
+        call.port.play(SECOND)
+        await asyncio.sleep(0.5)
+        call.transport.close("test over")
+        await running
+        assert call.port.pulls == pytest.approx(1.5 / 0.02, abs=2)
+        assert min(np.diff(call.media_times())) == pytest.approx(0.02, abs=1e-5)
 
     run_virtual(main())
 

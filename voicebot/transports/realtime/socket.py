@@ -24,9 +24,10 @@ from voicebot.core.audio import SPEECH_RATE_HZ, Pcm
 from voicebot.core.composed import Piece
 from voicebot.core.history import Line
 from voicebot.core.wishes import Wishes
+from voicebot.transports.alarm import Alarm
 from voicebot.transports.base import CallPort
 from voicebot.transports.heard import HeardAccount
-from voicebot.transports.pacer import FRAME_S
+from voicebot.transports.pacer import FRAME_S, IDLE_LOOK_S
 from voicebot.transports.realtime.acts import Compose, Hear, StopComposing, Tell, Wish
 from voicebot.transports.realtime.protocol import RealtimeProtocol
 from voicebot.transports.realtime.settings import RATE_HZ
@@ -100,6 +101,7 @@ class RealtimeTransport:
         self._outbox_bytes = 0
         self._filled = asyncio.Event()
         self._begun = asyncio.Event()
+        self._alarm = Alarm()
         self._over = asyncio.Event()
         self._closing = (1000, "")
         self._socket_closed = False
@@ -156,6 +158,10 @@ class RealtimeTransport:
 
     def unplayed_samples(self) -> int:
         return self._account.unplayed(_now()) + sum(map(len, self._packet))
+
+    def sound_ready(self) -> None:
+        self._account.pacer.wanted()
+        self._alarm.ring()
 
     def clear(self) -> int:
         """Nothing: what the client has, it plays or drops by itself."""
@@ -217,12 +223,12 @@ class RealtimeTransport:
         while not self._over.is_set():
             while pacer.due(now := _now()):
                 self._send_frame(port, now)
-            await asyncio.sleep(max(0.0, pacer.next_at - _now()))
+            await self._alarm.sleep_until(pacer.next_at)
 
     def _send_frame(self, port: ClientPort, now: float) -> None:
         pcm = port.pull_audio(round(RATE_HZ * FRAME_S))
         if pcm is None:
-            self._account.pacer.idle(now)
+            self._account.pacer.idle(now, IDLE_LOOK_S)
             self._flush_packet()
             return
         self._account.sent(pcm, now)

@@ -19,10 +19,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ, Pcm, resampler, silence
 from voicebot.errors import ProtocolError
+from voicebot.transports.alarm import Alarm
 from voicebot.transports.base import CallPort
 from voicebot.transports.heard import HeardAccount, Held
 from voicebot.transports.jitter import GAP_LIMIT_S, ChunkOrder
-from voicebot.transports.pacer import FRAME_S
+from voicebot.transports.pacer import FRAME_S, IDLE_LOOK_S
 from voicebot.transports.telephony.wire import (
     Audio,
     Connected,
@@ -78,6 +79,7 @@ class SocketTransport:
         self._port: CallPort | None = None
         self._outbox: deque[tuple[Message, int]] = deque()
         self._outbox_filled = asyncio.Event()
+        self._alarm = Alarm()
         self._over = asyncio.Event()
         self._close_code, self._close_reason = 1000, ""
         self._socket_closed = False
@@ -184,6 +186,12 @@ class SocketTransport:
             self._account.clear(now)
         return dropped
 
+    def sound_ready(self) -> None:
+        """A line that is filled with silence goes on at its own pace: what is sent early would stay there as delay."""
+        if not self._wire.sends_silence:
+            self._account.pacer.wanted()
+            self._alarm.ring()
+
     def _silence_far_end(self, dropped: int, unsent: int) -> None:
         if self._wire.pauses and not self._held and dropped > unsent:
             tail = self._account.last_sent(dropped)
@@ -266,13 +274,13 @@ class SocketTransport:
         while not self._over.is_set():
             while pacer.due(now := _now()):
                 self._send_frame(port, now)
-            await asyncio.sleep(max(0.0, pacer.next_at - _now()))
+            await self._alarm.sleep_until(pacer.next_at)
 
     def _send_frame(self, port: CallPort, now: float) -> None:
         samples = round(self.playout_rate_hz * FRAME_S)
         pcm = port.pull_audio(samples)
         if pcm is None:
-            self._account.pacer.idle(now)
+            self._account.pacer.idle(now, FRAME_S if self._wire.sends_silence else IDLE_LOOK_S)
             self._end_stretch()
             self._idle_frames += 1
             if self._wire.sends_silence and self._idle_frames % DRAIN_EVERY:
