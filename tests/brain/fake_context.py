@@ -28,7 +28,8 @@ class FakeContext:
     def schedule(self, due: datetime, kind: str, text: str, name: str = "") -> str:
         if len(self.items) >= self.limit:
             raise TooManyScheduled
-        self.items.append(Scheduled(str(len(self.items) + 1), due, kind, text, name))
+        number = max((item.number for item in self.items), default=0) + 1
+        self.items.append(Scheduled(str(number), due, kind, text, name, number))
         return self.items[-1].id
 
     def scheduled(self) -> list[Scheduled]:

@@ -28,6 +28,19 @@ def agenda() -> tuple[Agenda, list[tuple[float, str]], list[int]]:
     return made, said, volumes
 
 
+def test_a_correction_leaves_one_timer_to_ring() -> None:
+    async def body() -> None:
+        plans, said, _ = agenda()
+        run_tool(plans, "set_timer", {"duration": "ten seconds", "name": "tea"})
+        run_tool(plans, "set_timer", {"duration": "five seconds"})
+        run_tool(plans, "set_timer", {"duration": "twenty seconds", "replaces": "last"})
+        assert [item.name for item in plans.scheduled()] == ["tea", ""]
+        await asyncio.sleep(60)
+        assert [round(at) for at, _ in said] == [10, 20]
+
+    run(body())
+
+
 def test_what_is_due_is_said_when_it_is_due_and_then_forgotten() -> None:
     async def body() -> None:
         plans, said, _ = agenda()

@@ -37,6 +37,7 @@ def test_the_openai_schema_is_json_and_names_every_tool() -> None:
     ("tool", "arguments", "said"),
     [
         ("get_time", {}, "It is three twenty in the afternoon."),
+        ("get_time", {"place": "right here"}, "It is three twenty in the afternoon."),
         ("get_time", {"place": " London"}, "In London it is eight twenty in the evening, Greenwich Mean Time."),
         ("get_time", {"place": "houston, tx"}, "In Houston it is two twenty in the afternoon, Central Time."),
         ("get_time", {"place": "the pacific timezone"}, "In Pacific Time it is twelve twenty in the afternoon."),
@@ -108,6 +109,7 @@ def test_a_tool_says_its_result_in_words(tool: str, arguments: dict[str, str], s
         ),
         ("convert_units", {"value": "one", "from": "zorb", "to": "kilograms"}, "Sorry, I do not know the unit zorb."),
         ("set_alarm", {"when": "25 o'clock"}, "Sorry, I did not understand the time 25 o'clock."),
+        ("set_reminder", {"text": "tomorrow at 4am"}, "What should I remind you about?"),
         ("set_volume", {"level": "purple"}, "Sorry, I do not know the volume purple."),
         ("cancel_timer", {"name": "pasta"}, "There is no pasta timer to cancel."),
     ],
@@ -129,6 +131,82 @@ def test_timers_are_found_by_their_name_and_cancelled_alone() -> None:
     assert run_tool(context, "cancel_timer", {"name": "pasta"}).speech == "Your pasta timer is cancelled."
     assert [item.name for item in context.items] == [""]
     assert run_tool(context, "cancel_timer", {}).speech == "Your timer is cancelled."
+
+
+def test_a_corrected_timer_takes_the_place_of_the_one_set_last() -> None:
+    context = FakeContext()
+    run_tool(context, "set_timer", {"duration": "ten minutes", "name": "pasta"})
+    run_tool(context, "set_timer", {"duration": "an hour"})
+    result = run_tool(context, "set_timer", {"duration": "fifteen minutes", "replaces": "last"})
+    assert result.speech == "Timer changed to fifteen minutes."
+    assert [(item.name, item.due - NOW) for item in context.items] == [
+        ("pasta", timedelta(minutes=10)),
+        ("", timedelta(minutes=15)),
+    ]
+
+
+def test_a_timer_is_corrected_by_its_name_and_keeps_it() -> None:
+    context = FakeContext()
+    run_tool(context, "set_timer", {"duration": "ten minutes", "name": "pasta"})
+    run_tool(context, "set_timer", {"duration": "an hour"})
+    named = {"duration": "twelve minutes", "name": "the pasta timer", "replaces": "last"}
+    assert run_tool(context, "set_timer", named).speech == "Pasta timer changed to twelve minutes."
+    run_tool(context, "set_timer", {"duration": "nine minutes", "replaces": "last"})
+    assert [(item.name, item.due - NOW) for item in context.items] == [
+        ("", timedelta(hours=1)),
+        ("pasta", timedelta(minutes=9)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tool", "first", "second", "said"),
+    [
+        ("set_alarm", {"when": "six"}, {"when": "seven"}, "Alarm changed to seven o'clock in the evening."),
+        (
+            "set_reminder",
+            {"text": "call mom", "when": "at six"},
+            {"text": "call mom", "when": "at seven"},
+            "I will remind you at seven o'clock in the evening instead: call mom.",
+        ),
+    ],
+)
+def test_a_corrected_alarm_or_reminder_does_not_ring_twice(
+    tool: str, first: dict[str, str], second: dict[str, str], said: str
+) -> None:
+    context = FakeContext()
+    run_tool(context, "set_timer", {"duration": "ten minutes"})
+    run_tool(context, tool, first)
+    assert run_tool(context, tool, {**second, "replaces": "last"}).speech == said
+    assert [item.kind for item in context.items] == ["timer", tool.removeprefix("set_")]
+
+
+def test_what_cannot_be_understood_replaces_nothing_and_nothing_to_replace_is_no_fault() -> None:
+    context = FakeContext()
+    assert run_tool(context, "set_alarm", {"when": "six", "replaces": "last"}).speech.startswith("Alarm set for six")
+    assert run_tool(context, "set_alarm", {"when": "blue", "replaces": "last"}).failed
+    assert run_tool(context, "set_timer", {"duration": "ten minutes", "replaces": "last"}).speech.startswith(
+        "Timer set"
+    )
+    assert [item.kind for item in context.items] == ["alarm", "timer"]
+
+
+def test_the_one_set_last_is_cancelled_alone() -> None:
+    context = FakeContext()
+    run_tool(context, "set_timer", {"duration": "an hour"})
+    run_tool(context, "set_timer", {"duration": "ten minutes", "name": "pasta"})
+    assert run_tool(context, "cancel_timer", {"name": "last"}).speech == "Your pasta timer is cancelled."
+    assert [item.name for item in context.items] == [""]
+    assert run_tool(context, "cancel_timer", {"name": "last"}).speech == "Your timer is cancelled."
+    assert run_tool(context, "cancel_timer", {"name": "last"}).speech == "There is no timer to cancel."
+
+
+def test_a_sum_goes_on_from_the_result_that_was_heard() -> None:
+    context = FakeContext(said="That is fifty six.")
+    assert run_tool(context, "calculate", {"expression": "times two"}).speech == "That is one hundred and twelve."
+    assert run_tool(context, "calculate", {"expression": "seven times nine"}).speech == "That is sixty three."
+    for cut_off in ("That is fifty", "That is Friday, March sixth.", ""):
+        context.said = cut_off
+        assert run_tool(context, "calculate", {"expression": "times two"}).failed
 
 
 def test_a_full_list_is_said_and_not_exceeded() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicebot.brain.tools_numbers import spoken
-from voicebot.brain.tools_sums import BadSum, evaluate
+from voicebot.brain.tools_sums import BadSum, evaluate, evaluate_after
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,27 @@ def test_sums(said: str, value: str) -> None:
 def test_what_cannot_be_worked_out_is_refused_quickly(said: str) -> None:
     with pytest.raises(BadSum):
         evaluate(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("times two", "112"), ("and times two", "112"), ("plus seven", "63"), ("minus five", "51"), ("/ 7", "8"),
+        ("divided by three", "56/3"), ("half of that", "28"), ("that times two", "112"), ("square it", "3136"),
+        ("what's that squared", "3136"), ("divide that by 7", "8"), ("divide by 7", "8"), ("multiply by 2", "112"),
+        ("add five", "61"), ("add five to that", "61"), ("subtract six", "50"), ("take six away from it", "50"),
+        ("ten percent of that", "28/5"), ("double that", "112"), ("the answer plus one", "57"), ("squared", "3136"),
+        ("seven times nine", "63"), ("add five and six", "11"), ("subtract 5 from 8", "3"), ("-3 + 5", "2"),
+    ],
+)  # fmt: skip
+def test_a_sum_goes_on_from_the_result_just_said_where_it_refers_to_it(said: str, value: str) -> None:
+    assert evaluate_after(said, Fraction(56)) == Fraction(value)
+
+
+@pytest.mark.parametrize("said", ["that", "what is it", "what is that about", "times", "and blue", ""])
+def test_not_every_that_is_a_sum(said: str) -> None:
+    with pytest.raises(BadSum):
+        evaluate_after(said, Fraction(56))
 
 
 @settings(max_examples=200, deadline=None)

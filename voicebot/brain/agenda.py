@@ -51,7 +51,7 @@ class Agenda:
         if len(self._due) >= SCHEDULED_LIMIT:
             raise TooManyScheduled(f"{SCHEDULED_LIMIT} timers and reminders are running already; cancel one first")
         self._count += 1
-        item = Scheduled(f"{kind}-{self._count}", due, kind, text, name)
+        item = Scheduled(f"{kind}-{self._count}", due, kind, text, name, self._count)
         delay_s = max(0.0, (due - self.now()).total_seconds())
         handle = asyncio.get_running_loop().call_later(delay_s, self._ring, item.id)
         self._due[item.id] = (item, handle)

@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 from voicebot.brain.tools_answers import percent_of
 from voicebot.brain.tools_durations import parse_duration
 from voicebot.brain.tools_numbers import parse_number
 from voicebot.brain.tools_places import find_zone
-from voicebot.brain.tools_sums import BadSum, evaluate
+from voicebot.brain.tools_sums import BadSum, evaluate_after
 from voicebot.brain.tools_times import parse_day, parse_time, parse_times
 from voicebot.brain.tools_types import NotUnderstood
 from voicebot.brain.tools_units import find_units
@@ -52,7 +53,7 @@ def _does(work: Callable[[str], object]) -> Understands:
 UNDERSTOOD: Mapping[tuple[str, str], Understands] = {
     ("get_time", "place"): lambda text: find_zone(text, close=False),
     ("get_date", "day"): lambda text: parse_day(text, _ANY_DAY),
-    ("calculate", "expression"): _does(evaluate),
+    ("calculate", "expression"): _does(lambda text: evaluate_after(text, Fraction(1))),
     ("convert_units", "value"): lambda text: parse_number(text) is not None,
     ("convert_units", "from"): lambda text: find_units(text, close=False),
     ("convert_units", "to"): lambda text: find_units(text, close=False),

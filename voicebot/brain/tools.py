@@ -22,6 +22,9 @@ __all__ = ["TOOLS", "Scheduled", "TooManyScheduled", "Tool", "ToolContext", "Too
 WHEN = "When, in the caller's own words, e.g. 'half past six tomorrow'"
 NAME = "What it is called, if the caller named it"
 Property = Mapping[str, Any]
+CANCELLED: Property = {"description": f"{NAME}; 'last': the one set last", "examples": ("last",)}
+REPLACES: Property = {"description": "'last' if it takes the place of the one set last", "examples": ("last",)}
+"""So that "no, fifteen" does not leave two timers running."""
 VOLUME: Property = {
     "description": "'up', 'down', 'mute', 'max', a number",
     "examples": ("up", "down", "mute", "max"),
@@ -63,11 +66,13 @@ _ALL = (
     _tool(answers.calculate, False, "Work out a sum.", "expression", expression="As said, e.g. 'seven times eight'"),
     _tool(answers.convert_units, False, "Convert between units.", "from to",
           value="How many, e.g. 'ten'; one if left out", from_="Unit, e.g. 'miles'", to="Unit, e.g. 'kilometers'"),
-    _tool(plans.set_timer, True, "Start a timer.", "duration", duration="E.g. 'ten minutes'", name=NAME),
-    _tool(plans.cancel_timer, True, "Cancel timers, alarms or reminders; all without a name.", name=NAME),
+    _tool(plans.set_timer, True, "Start a timer.", "duration", duration="E.g. 'ten minutes'", name=NAME,
+          replaces=REPLACES),
+    _tool(plans.cancel_timer, True, "Cancel timers, alarms or reminders; all without a name.", name=CANCELLED),
     _tool(plans.check_timer, False, "What timers and alarms are set and how long they have.", name=NAME),
-    _tool(plans.set_alarm, True, "Set an alarm.", "when", when=WHEN),
-    _tool(plans.set_reminder, True, "Remind the caller of something.", "text", text="What to remind of", when=WHEN),
+    _tool(plans.set_alarm, True, "Set an alarm.", "when", when=WHEN, replaces=REPLACES),
+    _tool(plans.set_reminder, True, "Remind the caller of something.", "text", text="What to remind of", when=WHEN,
+          replaces=REPLACES),
     _tool(answers.set_volume, True, "Change your volume.", "level", level=VOLUME),
     _tool(answers.repeat_last, False, "Say the last reply again."),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from voicebot.brain.tools_numbers import is_rounded, parse_number, spoken
 from voicebot.brain.tools_places import find_zone, zone_name
-from voicebot.brain.tools_sums import LARGEST, BadSum, evaluate
+from voicebot.brain.tools_sums import LARGEST, BadSum, evaluate, evaluate_after
 from voicebot.brain.tools_times import parse_day, spoken_clock, spoken_date
 from voicebot.brain.tools_types import NotUnderstood, ToolContext, ToolResult
 from voicebot.brain.tools_units import Unit, convert, find_units, matching
@@ -17,8 +17,12 @@ VOLUME_STEP = 15
 """Percent that "louder" adds: clearly heard, and the range is crossed in seven steps."""
 
 
+HERE = frozenset("here we i me my our am are in now currently right this local home".split())
+"""A place of nothing but these words is none: "what time zone are we currently in"."""
+
+
 def get_time(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
-    if not (place := arguments.get("place")):
+    if HERE.issuperset((place := arguments.get("place", "")).lower().split()):
         now = context.now()
         return ToolResult({"time": now.strftime("%H:%M")}, f"It is {spoken_clock(now)}.")
     found = find_zone(place)
@@ -43,10 +47,21 @@ def get_date(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
 
 def calculate(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
     try:
-        value = evaluate(arguments["expression"])
+        before = _result_in(context.last_reply())
+        phrase = arguments["expression"]
+        value = evaluate(phrase) if before is None else evaluate_after(phrase, before)
     except BadSum:
         raise NotUnderstood("Sorry, I could not work out that sum.") from None
     return ToolResult({"result": _plain(value)}, f"That is {_said(value)}.")
+
+
+_RESULT = re.compile(r"That is (?:about )?([^.,]+)\.")
+
+
+def _result_in(reply: str) -> Fraction | None:
+    """The number that a sum's reply said, which "times two" goes on from; None where it said none, or was cut off."""
+    found = _RESULT.fullmatch(reply)
+    return parse_number(found[1]) if found else None
 
 
 def _said(value: Fraction) -> str:

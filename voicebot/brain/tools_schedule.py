@@ -1,4 +1,7 @@
-"""Tools about later: timers, alarms and reminders. The session speaks the scheduled words when they are due."""
+"""Tools about later: timers, alarms and reminders. The session speaks the scheduled words when they are due.
+
+What a caller corrects ("no, fifteen") is replaced: the old one goes when the new one is understood, not before.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,26 @@ def set_timer(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
     if span is None:
         raise NotUnderstood(f"Sorry, I did not understand how long {arguments['duration']} is.")
     name = _name(arguments)
+    old = _replaced(context, "timer", arguments, name)
+    name = name or (old.name if old else "")
     due = after(context.now(), span)
     label = f"{name} timer" if name else f"timer for {spoken_duration(span)}"
     text = f"Your {label} is done." if name else f"Your {label} is up."
     id = context.schedule(due, "timer", text, name)
-    speech = f"{name.capitalize() + ' timer' if name else 'Timer'} set for {spoken_duration(span)}."
+    done = "changed to" if old else "set for"
+    speech = f"{name.capitalize() + ' timer' if name else 'Timer'} {done} {spoken_duration(span)}."
     return ToolResult({"id": id, "seconds": span.total_seconds(), "name": name}, speech)
+
+
+def _replaced(context: ToolContext, kind: str, arguments: dict[str, Any], name: str = "") -> Scheduled | None:
+    """Takes away what the new one takes the place of: the one of its name, else the one set last. None: there is none,
+    or it is to run beside the others."""
+    items = [item for item in context.scheduled() if item.kind == kind] if arguments.get("replaces") else []
+    named = [item for item in items if name and item.name == name]
+    old = max(named or items, key=lambda item: item.number, default=None)
+    if old is not None:
+        context.unschedule(old.id)
+    return old
 
 
 def _name(arguments: dict[str, Any]) -> str:
@@ -37,9 +54,11 @@ def _name(arguments: dict[str, Any]) -> str:
 
 
 def cancel_timer(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
-    """Cancel what the name fits; without a name all."""
+    """Cancel what the name fits; without a name all; "last": the one that was set last."""
     name, items = _name(arguments), context.scheduled()
     wanted = [item for item in items if not name or _fits(name, item)]
+    if name in ("last", "last one") and not wanted:
+        wanted, name = sorted(items, key=lambda item: item.number)[-1:], ""
     if not wanted:
         raise NotUnderstood(f"There is no {name + ' timer' if name else 'timer'} to cancel.")
     for item in wanted:
@@ -77,22 +96,26 @@ def set_alarm(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
     moments = parse_times(arguments["when"], now)
     if not moments:
         raise NotUnderstood(f"Sorry, I did not understand the time {arguments['when']}.")
+    old = _replaced(context, "alarm", arguments)
     for moment in moments:
         context.schedule(moment, "alarm", f"It is {spoken_clock(moment)}. This is your alarm.")
     said = " and ".join(spoken_moment(moment, now) for moment in moments).removeprefix("at ")
     value = {"times": [moment.isoformat(timespec="minutes") for moment in moments]}
-    return ToolResult(value, f"Alarm{'s' if len(moments) > 1 else ''} set for {said}.")
+    return ToolResult(value, f"Alarm{'s' if len(moments) > 1 else ''} {'changed to' if old else 'set for'} {said}.")
 
 
 def set_reminder(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
     now = context.now()
+    if not arguments.get("when") and parse_time(arguments["text"], now):
+        raise NotUnderstood("What should I remind you about?")
     due = parse_time(arguments["when"], now) if arguments.get("when") else after(now, REMIND_AFTER)
     if due is None:
         raise NotUnderstood(f"Sorry, I did not understand when {arguments['when']} is.")
     task = turned(arguments["text"])
+    old = _replaced(context, "reminder", arguments)
     id = context.schedule(due, "reminder", f"A reminder: {task}.", task)
     when = spoken_moment(due, now) if arguments.get("when") else "in one hour"
-    speech = f"I will remind you {when}: {task}."
+    speech = f"I will remind you {when}{' instead' if old else ''}: {task}."
     return ToolResult({"id": id, "due": due.isoformat(timespec="minutes"), "text": task}, speech)
 
 

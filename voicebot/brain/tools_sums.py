@@ -79,6 +79,36 @@ def evaluate(phrase: str) -> Fraction:
     return _bounded(_Parser(_tokens(text)).whole())
 
 
+_LEAD = re.compile(r"^(?:(?:and|now|then|so|okay|what is|what's) )+")
+_THAT = re.compile(r"\b(?:that|it|this|the (?:result|answer|total|last one))\b(?!')")
+_ONWARDS = re.compile(
+    r"(?:plus|minus|times|multiplied|divided|over|less|take away|to the power|squared|cubed)\b|[+*/×÷x^] *\S|- "
+)
+_JOINED = (
+    (re.compile(r"add (?!.+(?: and | to | with |, ))(.+)"), "{0} plus {1}"),
+    (re.compile(r"(?:subtract|deduct|take away|take) (?!.+ from )(.+)"), "{0} minus {1}"),
+    (re.compile(r"multiply by (.+)"), "{0} times {1}"),
+    (re.compile(r"divide by (.+)"), "{0} divided by {1}"),
+)
+
+
+def evaluate_after(phrase: str, before: Fraction) -> Fraction:
+    """The same where a result was said just `before`: "times two", "half of that" and "add five" go on from it.
+
+    Raises: BadSum.
+    """
+    text, last = _LEAD.sub("", " ".join(phrase.lower().split())), f"({before})"
+    pointed = _THAT.sub(last, text)
+    if pointed == last:
+        raise BadSum(phrase)
+    if pointed != text:
+        return evaluate(pointed)
+    for pattern, whole in _JOINED:
+        if found := pattern.fullmatch(text):
+            return evaluate(whole.format(last, found[1]))
+    return evaluate(f"{last} {text}" if _ONWARDS.match(text) else phrase)
+
+
 def _tidy(phrase: str) -> str:
     text = " ".join(phrase.lower().replace("’", "'").replace(" hundredths", "/100").split())
     text = _POWER.sub(lambda found: f"^ {_ORDINAL_POWERS.get(found[1], found[1])}", text)

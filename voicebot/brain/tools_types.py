@@ -16,13 +16,15 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Scheduled:
-    """Something that will be spoken later: kind is "timer", "alarm" or "reminder"; `name` as the caller called it."""
+    """Something that will be spoken later: kind is "timer", "alarm" or "reminder"; `name` as the caller called it;
+    `number` grows with each that is set in a call."""
 
     id: str
     due: datetime
     kind: str
     text: str
     name: str = ""
+    number: int = 0
 
 
 class ToolContext(Protocol):

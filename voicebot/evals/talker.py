@@ -5,6 +5,9 @@ What is measured, greedy and with the chat template inside the GGUF:
 2. `clinc_tools` (shipped annotations of CLINC150 validation utterances): the same on human phrasings. Arguments are
    right when the tool makes the same of them as of the annotated ones ("1 cup" is "a cup").
 3. `replies` (needs --clinc): the other validation utterances; scored by the rubric in `models/talker/README.md`.
+4. `generated_follow_ups`: dialogues that end with what needs the turn before it, in held-out words.
+
+`--part dev` takes for 2 and 3 the training utterances that are kept for choosing between models (`clinc.is_dev`).
 """
 
 from __future__ import annotations
@@ -31,7 +34,6 @@ from voicebot.engines.registry import create
 from voicebot.errors import EngineBadOutput
 from voicebot.training import clinc
 from voicebot.training.chat import Turn
-from voicebot.training.follow import is_follow_up
 from voicebot.training.generate import ASKS, FILES, Generator
 from voicebot.training.grammar import read_sections
 
@@ -78,7 +80,7 @@ class FixedContext:
         return NOW
 
     def last_reply(self) -> str:
-        return "It is noon."
+        return "That is twelve."
 
     def schedule(self, due: datetime, kind: str, text: str, name: str = "") -> str:
         return "1"
@@ -147,10 +149,11 @@ def meaning(tool: str, arguments: dict[str, Any]) -> str:
     result = run_tool(FixedContext(), tool, arguments)
     if result.failed:
         return json.dumps({key: _plain(str(value)) for key, value in sorted(arguments.items())})
+    meant = {key: value for key, value in result.value.items() if key != "place"}
+    meant |= {"replaces": "last"} if arguments.get("replaces") else {}
     if tool == "set_reminder":
-        timed = {} if arguments.get("when") else {"due": ""}
-        return json.dumps({**result.value, **timed, "text": _plain(str(arguments["text"]))})
-    return json.dumps({key: value for key, value in result.value.items() if key != "place"})
+        meant |= {"text": _plain(str(arguments["text"]))} | ({} if arguments.get("when") else {"due": ""})
+    return json.dumps(meant)
 
 
 def _plain(text: str) -> str:
@@ -214,7 +217,7 @@ def followed(model: Model, count: int, seed: int) -> Score:
     while sum(score.total.values()) < count:
         turns = generator.dialogue()
         last, before = turns[-1], turns[-2] if len(turns) > 1 else None
-        if before is not None and is_follow_up(before, last):
+        if before is not None and last.follows:
             wanted = dict(last.arguments)
             answer = model.answer(messages_of(turns))
             said = f"{before.user} / {last.user}"
@@ -222,10 +225,14 @@ def followed(model: Model, count: int, seed: int) -> Score:
     return score
 
 
-def clinc_tools(model: Model) -> Score:
+def _of_part(items: list[clinc.Said], part: str) -> list[clinc.Said]:
+    return [item for item in items if part == "val" or clinc.is_dev(item.text)]
+
+
+def clinc_tools(model: Model, part: str) -> Score:
     score = Score()
-    for item in clinc.load_annotations("val"):
-        if item.act == "say":
+    for item in _of_part(clinc.load_annotations("val" if part == "val" else "train"), part):
+        if item.act not in TOOLS and item.act != "ask":
             continue
         answer = model.answer([Message("user", item.text)])
         ok = asks_for(answer, item.detail) if item.act == "ask" else same_call(answer, item.act, dict(item.arguments))
@@ -280,10 +287,10 @@ def _topic_fits(reply: str, said: str) -> bool:
     return any(word[:4] in stems for word in _plain(found[1]).split())
 
 
-def clinc_replies(model: Model, path: Path, limit: int, seed: int) -> tuple[Score, Counter[str]]:
-    """The other validation utterances, and what was wrong how often."""
-    items = clinc.load_talk(path, "val")
-    chosen = [item for item in items if item.intent == "oos"]
+def clinc_replies(model: Model, path: Path, limit: int, seed: int, part: str) -> tuple[Score, Counter[str]]:
+    """The other utterances of a part, and what was wrong how often."""
+    items = _of_part(clinc.load_talk(path, "val" if part == "val" else "train"), part)
+    chosen = list({item.text: item for item in items if item.intent == "oos"}.values())
     rest = [item for item in items if item.intent != "oos"]
     chosen += Random(seed).sample(rest, min(limit, len(rest)))
     score, faults = Score(), Counter[str]()
@@ -325,7 +332,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     tools, replies = generated(model, options.generated, options.seed, clean=False)
     clean_tools, _ = generated(model, options.generated // 2, options.seed + 1, clean=True)
     again = followed(model, options.generated // 3, options.seed + 2)
-    human = clinc_tools(model)
+    human = clinc_tools(model, options.part)
     report: dict[str, Any] = {
         "model": options.model.name,
         "bytes": options.model.stat().st_size,
@@ -338,7 +345,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     scores = [tools, replies, clean_tools, again]
     report["confidence"] = confidence(scores)
     if options.clinc:
-        score, faults = clinc_replies(model, options.clinc, options.replies, options.seed)
+        score, faults = clinc_replies(model, options.clinc, options.replies, options.seed, options.part)
         n = sum(score.total.values())
         report["clinc_replies"] = score.figures(options.examples) | {"faults": dict(faults)}
         report["false_tool_calls"] = {"n": n, "calls": faults["tool call"], "share": round(faults["tool call"] / n, 4)}
@@ -350,6 +357,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--clinc", type=Path, help="CLINC150 train_val.json, for the replies")
+    parser.add_argument("--part", choices=("val", "dev"), default="val", help="of CLINC150; dev: to choose by")
     parser.add_argument("--generated", type=int, default=600, help="held-out tool calls to measure")
     parser.add_argument("--replies", type=int, default=700, help="utterances of other intents to measure")
     parser.add_argument("--examples", type=int, default=12, help="failures to print per part")

@@ -61,7 +61,8 @@ def heard(text: str) -> str:
 class Turn:
     """One exchange: what was said, the call that answers it (or none), and the words spoken back.
 
-    `learn` is False for an exchange that only serves as history; `spoken_by_tool` words are never learned.
+    `learn` is False for an exchange that only serves as history. `talk` is its kind where no tool is called; `follows`
+    where it cannot be understood without the exchange before.
     """
 
     user: str
@@ -69,6 +70,8 @@ class Turn:
     tool: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
     learn: bool = True
+    talk: str = ""
+    follows: bool = False
 
 
 def call_text(tool: str, arguments: tuple[tuple[str, str], ...]) -> str:

@@ -7,6 +7,7 @@ other intents get a kind of talk from the table below, or an honest refusal: "th
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -23,6 +24,8 @@ TALK = {
     "user_name": "user_name", "change_user_name": "user_named", "change_ai_name": "rename_bot",
 }  # fmt: skip
 
+DEV_SHARE = 0.08
+"""Of training utterances: models are chosen by these, so that the validation part is looked at once."""
 OUT_OF_SCOPE_COPIES = 12
 """The 100 training utterances that are out of every scope would drown among 14,000 others."""
 
@@ -36,6 +39,11 @@ class Said:
     act: str
     detail: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
+
+
+def is_dev(text: str) -> bool:
+    """Whether a training utterance is one to choose models by, which they do not learn: decided by its own words."""
+    return int.from_bytes(hashlib.sha256(b"dev " + text.encode()).digest()[:4], "big") / 2**32 < DEV_SHARE
 
 
 def load_annotations(part: str) -> list[Said]:

@@ -34,11 +34,13 @@ ACT_WEIGHTS = {
     "talk": 15,
     "beyond": 8,
 }
-HUMAN_SHARE = 0.36
+HUMAN_SHARE = 0.4
 """Of exchanges that are human phrasings, when there are any; of these, HUMAN_TOOL_SHARE ask for a tool."""
-HUMAN_TOOL_SHARE = 0.55
-FOLLOWED = 0.4
-"""Of calls that may be asked about again; see `follow.py`."""
+HUMAN_TOOL_SHARE = 0.48
+FOLLOWED = 0.25
+"""Of exchanges after which something may be said that needs them; see `follow.py`."""
+MOST_FOLLOWED = 2
+"""In a row, so that what is not said again stands within the exchanges that are kept."""
 HUMAN_TALK_SHARE = 0.4
 """Of human phrasings without a tool: small talk; the rest is beyond the talker and refused."""
 ASKS = {
@@ -102,8 +104,9 @@ class Generator:
         turns: list[Turn] = []
         while len(turns) < length:
             turns += self.exchange(turns)
-            while self.followed and self.rng.random() < self.followed and (more := self._follow(turns[-1])):
-                turns.append(more)
+            for _ in range(MOST_FOLLOWED):
+                if self.followed and self.rng.random() < self.followed and (more := self._follow(turns[-1])):
+                    turns.append(more)
         return [self._interrupted(turn) if turn is not turns[-1] else turn for turn in turns]
 
     def _interrupted(self, turn: Turn) -> Turn:
@@ -131,17 +134,17 @@ class Generator:
             return self._asked(section.notes[0], text, _arguments(pieces), slots)
         if section.act in TOOLS:
             return [self._call(section.act, text, _arguments(pieces) + tuple(section.constants.items()))]
-        return [Turn(text, self._reply(section.act, before))]
+        return [Turn(text, self._reply(section.act, before), talk=section.act)]
 
     def _spoken_pieces(self, pieces: list[Piece], words: bool) -> list[Piece]:
         if not self.clean and self.rng.random() < 0.6:
             pieces = noise.disturb(pieces, self.rng)
         return noise.typed(pieces, self.rng) if self.rng.random() < (0.15 if words else 0.55) else pieces
 
-    def _call(self, tool: str, text: str, arguments: tuple[tuple[str, str], ...]) -> Turn:
+    def _call(self, tool: str, text: str, arguments: tuple[tuple[str, str], ...], last: str = "") -> Turn:
         order = list(TOOLS[tool].parameters["properties"])
         arguments = tuple(sorted(arguments, key=lambda item: order.index(item[0])))
-        return Turn(text, spoken_result(tool, dict(arguments), self.rng), tool, arguments)
+        return Turn(text, spoken_result(tool, dict(arguments), self.rng, last), tool, arguments)
 
     def _asked(self, tool: str, text: str, known: tuple[tuple[str, str], ...], slots: Slots) -> list[Turn]:
         """The question back, and mostly the caller's answer to it."""
@@ -153,14 +156,17 @@ class Generator:
         return [first, self._call(tool, noise.joined(pieces), _arguments(pieces) + known)]
 
     def _follow(self, before: Turn) -> Turn | None:
-        slots = Slots(self.rng, not any(character.isdigit() for character in before.user), self.lexicon)
-        found = follow_up(before, slots, self.held_out, self.rng)
+        found = follow_up(before, self.held_out, self.rng, self.lexicon)
         if found is None:
             return None
-        pieces, arguments = found
-        pieces = self._spoken_pieces(pieces, slots.words)
-        arguments |= dict(_arguments(pieces))
-        return self._call(before.tool, noise.joined(pieces), tuple(arguments.items()))
+        pieces = self._spoken_pieces(found.pieces, not any(character.isdigit() for character in before.user))
+        text = noise.joined(pieces)
+        if found.act not in TOOLS:
+            return Turn(text, _usual(found.replies, self.rng), talk=found.act, follows=True)
+        arguments = found.kept | dict(_arguments(pieces))
+        if found.unit:
+            arguments["duration"] += f" {found.unit}"
+        return replace(self._call(found.act, text, tuple(arguments.items()), before.reply), follows=True)
 
     def _reply(self, act: str, before: list[Turn]) -> str:
         replies = self.replies[act]
@@ -174,8 +180,8 @@ class Generator:
             return self._human_tool(self.rng.choice(self.said_tools))
         talks = self.said_talk and self.rng.random() < HUMAN_TALK_SHARE
         item = self.rng.choice(self.said_talk if talks else self.said_beyond)
-        text = self._restyled(item.text)
-        return [Turn(text, self._reply(item.act, before))]
+        text = self._restyled(item)
+        return [Turn(text, self._reply(item.act, before), talk=item.act)]
 
     def _human_tool(self, item: clinc.Said) -> list[Turn]:
         """A human phrasing of a tool intent, often with other fillers in its slots."""
@@ -190,9 +196,23 @@ class Generator:
             return self._asked(item.detail, text, _arguments(pieces) + constants, slots)
         return [self._call(item.act, text, _arguments(pieces) + constants)]
 
-    def _restyled(self, text: str) -> str:
-        pieces = [Piece(text)]
+    def _restyled(self, item: clinc.Said) -> str:
+        """The few thousand utterances are met many times; what is beyond the talker stays so with a word changed."""
+        pieces = [Piece(self._varied(item.text) if item.act == "know_wh" else item.text)]
+        if self.rng.random() < 0.3:
+            pieces = noise.open_and_close(pieces, False, self.rng)
         return noise.joined(self._spoken_pieces(pieces, words=self.rng.random() < 0.6))
+
+    def _varied(self, text: str) -> str:
+        """Sometimes a word less, or another one in place of a long one."""
+        words = text.split()
+        at = self.rng.randrange(len(words))
+        kind = self.rng.random()
+        if kind < 0.15 and len(words) > 4:
+            del words[at]
+        elif kind < 0.35 and _is_name_like(words[at]):
+            words[at] = self.rng.choice(self.lexicon)
+        return " ".join(words)
 
 
 def _is_name_like(word: str) -> bool:

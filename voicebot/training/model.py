@@ -48,13 +48,15 @@ class Layer(nn.Module):  # type: ignore[misc]
         self.up = nn.Linear(shape.width, shape.feed_forward, bias=False)
         self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, wanted: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, wanted: Tensor | None = None, dropout: float = 0.0
+    ) -> Tensor:
         """`wanted` bool[batch, time]: after the attention only these positions are worked on, as float32[n, width]."""
-        x = x + self._attend(self.attn_norm(x), cos, sin)
+        x = x + functional.dropout(self._attend(self.attn_norm(x), cos, sin), dropout)
         if wanted is not None:
             x = x[wanted]
         y = self.ffn_norm(x)
-        return x + self.down(functional.silu(self.gate(y)) * self.up(y))
+        return x + functional.dropout(self.down(functional.silu(self.gate(y)) * self.up(y)), dropout)
 
     def _attend(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, time, _ = x.shape
@@ -75,6 +77,8 @@ class Talker(nn.Module):  # type: ignore[misc]
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.dropout = 0.0
+        """Share of what each part of a layer adds that is left out, while training only."""
         self.embed = nn.Embedding(shape.vocabulary, shape.width)
         self.blocks = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = RmsNorm(shape.width)
@@ -93,10 +97,11 @@ class Talker(nn.Module):  # type: ignore[misc]
     def forward(self, ids: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Hidden states after the last norm: float32[batch, time, width], or [n, width] of the `wanted` positions."""
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
-        x = self.embed(ids)
+        dropout = self.dropout if self.training else 0.0
+        x = functional.dropout(self.embed(ids), dropout)
         for block in self.blocks[:-1]:
-            x = block(x, cos, sin)
-        x = self.blocks[-1](x, cos, sin, wanted)
+            x = block(x, cos, sin, None, dropout)
+        x = self.blocks[-1](x, cos, sin, wanted, dropout)
         hidden: Tensor = self.norm(x)
         return hidden
 

@@ -1,6 +1,7 @@
 """Muon: momentum whose matrix is made nearly orthogonal before it is applied, in float32 or bfloat16.
 
-torch.optim.Muon does the same always in bfloat16, which processors without bf16 units run a hundred times slower.
+torch.optim.Muon does the same always in bfloat16, which processors without bf16 units run a hundred times slower, and one
+matrix at a time, which keeps no GPU busy.
 Source: Jordan et al., 2024, "Muon: an optimizer for hidden layers in neural networks"; coefficients from there.
 """
 
@@ -15,16 +16,17 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
-def orthogonal(matrix: Tensor, bf16: bool = False) -> Tensor:
-    """Push the singular values of float32[m, n] towards one by a quintic Newton-Schulz iteration."""
+def orthogonal(matrices: Tensor, bf16: bool = False) -> Tensor:
+    """Push the singular values of each of float32[k, m, n] towards one by a quintic Newton-Schulz iteration."""
     a, b, c = COEFFICIENTS
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
     x = x.bfloat16() if bf16 else x
-    x = x / (x.norm() + 1e-7)
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if matrix.shape[0] > matrix.shape[1] else x).to(matrix.dtype)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):  # type: ignore[misc]
@@ -39,16 +41,22 @@ class Muon(torch.optim.Optimizer):  # type: ignore[misc]
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._move(weight, group)
+                    alike.setdefault(weight.shape, []).append(weight)
+            for weights in alike.values():
+                self._move(weights, group)
 
-    def _move(self, weight: Tensor, group: dict[str, float]) -> None:
-        state = self.state[weight]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-        ahead = torch.lerp(weight.grad, state["momentum"], group["momentum"])
-        scale = max(1.0, weight.shape[0] / weight.shape[1]) ** 0.5
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
-        weight.add_(orthogonal(ahead, self._bf16), alpha=-group["lr"] * scale)
+    def _move(self, weights: list[Tensor], group: dict[str, float]) -> None:
+        """Matrices of one size, in one batch: a GPU has little to do for each."""
+        for weight in weights:
+            if "momentum" not in self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients = [weight.grad for weight in weights]
+        momenta = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
+        scale = max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, list(orthogonal(ahead, self._bf16)), alpha=-group["lr"] * scale)

@@ -16,7 +16,7 @@ IMPERATIVE_OPENINGS = ("can you", "could you", "would you", "will you", "please"
                        "i'd like to", "i want to", "i need to", "would you mind to", "ok", "so", "help me",
                        "hey voicebot", "voicebot", "computer", "hi can you", "would it be possible to")  # fmt: skip
 OPENINGS = ("hey", "okay", "so", "um", "hi", "well", "please", "excuse me", "uh", "and", "okay so", "hey voicebot",
-            "voicebot", "computer", "hello", "alright", "now", "yes", "no", "right", "hmm")  # fmt: skip
+            "voicebot", "computer", "hello", "alright", "now", "yes", "right", "hmm")  # fmt: skip
 CLOSINGS = (
     "please",
     "please",

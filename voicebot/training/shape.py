@@ -23,3 +23,7 @@ class Shape:
     @property
     def head_width(self) -> int:
         return self.width // self.heads
+
+
+SHAPES = {"small": Shape(), "large": Shape(width=320, layers=8, heads=5, kv_heads=1, feed_forward=896)}
+"""5.2 and 9.8 million weights with 3,072 tokens."""

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import torch
-from tokenizers import Tokenizer
 
-from voicebot.training import clinc, train
-from voicebot.training.batches import batches
+from voicebot.training import train
 from voicebot.training.chat import Turn
 from voicebot.training.export import write_gguf
+from voicebot.training.feed import Feed, feeding, said
 from voicebot.training.generate import Generator
 from voicebot.training.model import Talker
 from voicebot.training.restore import mixed, read_gguf
-from voicebot.training.shape import Shape
+from voicebot.training.shape import SHAPES
 from voicebot.training.tokenizer import load_tokenizer, train_tokenizer
 
-TOKENIZER_DIALOGUES = 60_000
+TOKENIZER_DIALOGUES = 30_000
 
 
 def say(line: str) -> None:
@@ -31,13 +31,8 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def said(path: Path | None) -> list[clinc.Said]:
-    """The human phrasings to learn from; without the data set only the annotated ones of tool intents."""
-    return clinc.load_annotations("train") + (clinc.load_talk(path, "train") if path else [])
-
-
-def make_tokenizer(folder: Path, people: list[clinc.Said], seed: int) -> None:
-    generator = Generator(Random(seed), people)
+def make_tokenizer(folder: Path, people: Path | None, seed: int) -> None:
+    generator = Generator(Random(seed), said(people))
     texts = (" " + text for _ in range(TOKENIZER_DIALOGUES) for text in _plain(generator.dialogue()))
     train_tokenizer(texts).save(str(folder / "tokenizer.json"))
 
@@ -46,34 +41,35 @@ def _plain(turns: list[Turn]) -> list[str]:
     return [text for turn in turns for text in (turn.user, turn.reply)]
 
 
-def begin(options: argparse.Namespace, people: list[clinc.Said]) -> tuple[Talker, Tokenizer]:
-    """The model and its tokenizer: those of --resume, or new ones. The tokenizer is kept in --work."""
+def begin(options: argparse.Namespace) -> Talker:
+    """The model of --resume, or a new one. Its tokenizer is kept in --work."""
     stored = options.work / "tokenizer.json"
     if options.resume and options.resume.suffix == ".gguf":
         shape, weights, tokenizer = read_gguf(options.resume)
         tokenizer.save(str(stored))
         model = Talker(shape)
         model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        return model, tokenizer
+        return model
     if not stored.exists():
-        make_tokenizer(options.work, people, options.seed)
-    tokenizer = load_tokenizer(stored)
-    return train.load(options.resume) if options.resume else Talker(Shape(tokenizer.get_vocab_size())), tokenizer
+        make_tokenizer(options.work, options.clinc, options.seed)
+    if options.resume:
+        return train.load(options.resume)
+    return Talker(replace(SHAPES[options.shape], vocabulary=load_tokenizer(stored).get_vocab_size()))
 
 
 def run_training(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     options.work.mkdir(parents=True, exist_ok=True)
-    people = said(options.clinc)
-    model, tokenizer = begin(options, people)
+    model = begin(options)
+    model.dropout = options.dropout
     say(f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.2f} M parameters")
-    generator = Generator(Random(options.seed + 1), people)
-    stream = batches(generator.dialogues(), tokenizer, options.batch_tokens, 4000, Random(options.seed + 2))
+    feed = Feed(options.clinc, options.work / "tokenizer.json", options.batch_tokens, options.seed)
     recipe = train.Recipe(
-        options.steps, options.minutes, options.rate, options.rate * 0.15, seed=options.seed, bf16=options.bf16
+        options.steps, options.minutes, options.rate, options.rate * 0.15, bf16=options.bf16, device=options.device
     )
-    say(str(train.train(model, stream, recipe, options.work, say)))
+    with feeding(feed, options.workers) as stream:
+        say(str(train.train(model, stream, recipe, options.work, say)))
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -100,6 +96,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--minutes", type=float, default=24 * 60)
     one.add_argument("--rate", type=float, default=0.02)
     one.add_argument("--batch-tokens", type=int, default=3072)
+    one.add_argument("--shape", choices=SHAPES, default="small")
+    one.add_argument("--dropout", type=float, default=0.0)
+    one.add_argument("--device", default="cpu", help="cpu or cuda")
+    one.add_argument("--workers", type=int, default=0, help="processes that make dialogues; 0: the training's own")
     one.add_argument("--threads", type=int, default=2)
     one.add_argument("--bf16", action="store_true", help="twice as fast if lscpu names avx512_bf16 or amx_bf16")
     one.add_argument("--seed", type=int, default=1)

@@ -7,7 +7,6 @@ which matters on two processor cores.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,7 +21,9 @@ from voicebot.training.model import Talker
 from voicebot.training.muon import Muon
 from voicebot.training.shape import Shape
 
-CHECKPOINT_EVERY_S = 120.0
+CHECKPOINT_EVERY_S = 60.0
+SAY_EVERY = 20
+"""Steps."""
 AVERAGE_DECAY = 0.995
 WARM_UP = 0.02
 COOL_DOWN_FROM = 0.3
@@ -38,10 +39,10 @@ class Recipe:
     matrix_rate: float = 0.02
     table_rate: float = 0.003
     weight_decay: float = 0.02
-    seed: int = 1
     bf16: bool = False
-    """Products in bfloat16: twice as fast where the processor has units for it (avx512_bf16, amx_bf16), far slower
-    where it has none."""
+    """Products in bfloat16: faster on every GPU, twice as fast where the processor has units for it (avx512_bf16,
+    amx_bf16), far slower where it has none."""
+    device: str = "cpu"
 
 
 def learning_share(progress: float) -> float:
@@ -64,9 +65,10 @@ def optimizers(model: Talker, recipe: Recipe) -> list[torch.optim.Optimizer]:
 
 
 def loss_of(model: Talker, batch: Batch) -> Tensor:
-    """Weighted mean cross entropy over the learned tokens."""
-    ids = torch.from_numpy(batch.ids)
-    weights = torch.from_numpy(batch.weights[:, 1:])
+    """Weighted mean cross entropy over the learned tokens, on the model's device."""
+    device = model.embed.weight.device
+    ids = torch.from_numpy(batch.ids).to(device)
+    weights = torch.from_numpy(batch.weights[:, 1:]).to(device)
     wanted = weights > 0
     logits = model.logits(model(ids[:, :-1], wanted))
     losses = functional.cross_entropy(logits, ids[:, 1:][wanted], reduction="none")
@@ -76,11 +78,12 @@ def loss_of(model: Talker, batch: Batch) -> Tensor:
 def train(
     model: Talker, batches: Iterator[Batch], recipe: Recipe, folder: Path, say: Callable[[str], None]
 ) -> dict[str, float]:
-    """Run the recipe; `folder` receives `model.pt` (averaged weights) and `log.jsonl`. Returns the last figures."""
+    """Run the recipe; `folder` receives `model.pt` (averaged weights). Returns the figures that were said last."""
+    model.to(recipe.device)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     steppers = optimizers(model, recipe)
     rates = [stepper.param_groups[0]["lr"] for stepper in steppers]
-    begin, saved, tokens, running = time.monotonic(), 0.0, 0, math.nan
+    begin, saved, tokens, running = time.monotonic(), 0.0, 0, Running()
     figures: dict[str, float] = {}
     for step in range(recipe.steps):
         elapsed = time.monotonic() - begin
@@ -90,12 +93,11 @@ def train(
         for stepper, rate in zip(steppers, rates, strict=True):
             stepper.param_groups[0]["lr"] = rate * learning_share(progress)
         batch = next(batches)
-        loss = _step(model, batch, steppers, recipe.bf16)
+        running.add(_step(model, batch, steppers, recipe))
         _average(average, model, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
         tokens += int(batch.ids.size)
-        running = loss if math.isnan(running) else 0.95 * running + 0.05 * loss
-        figures = {"step": step, "loss": round(running, 4), "tokens": tokens, "seconds": round(elapsed, 1)}
-        if step % 20 == 0:
+        if step % SAY_EVERY == 0:
+            figures = {"step": step, "loss": running.mean(), "tokens": tokens, "seconds": round(elapsed, 1)}
             say(json.dumps(figures | {"tokens_per_s": round(tokens / max(elapsed, 0.1))}))
         if elapsed - saved > CHECKPOINT_EVERY_S:
             saved = elapsed
@@ -104,26 +106,42 @@ def train(
     return figures
 
 
-def _step(model: Talker, batch: Batch, steppers: list[torch.optim.Optimizer], bf16: bool) -> float:
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+class Running:
+    """The mean loss since it was last asked for: asking a GPU at every step would have it wait."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        self._losses.append(loss)
+
+    def mean(self) -> float:
+        mean = float(torch.stack(self._losses).mean())
+        self._losses.clear()
+        return round(mean, 4)
+
+
+def _step(model: Talker, batch: Batch, steppers: list[torch.optim.Optimizer], recipe: Recipe) -> Tensor:
+    with torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.bf16):
         loss = loss_of(model, batch)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for stepper in steppers:
         stepper.step()
         stepper.zero_grad(set_to_none=True)
-    return float(loss.detach())
+    return loss.detach()
 
 
 def _average(average: dict[str, Tensor], model: Talker, decay: float) -> None:
-    for name, value in model.state_dict().items():
-        average[name].lerp_(value, 1.0 - decay)
+    weights = model.state_dict()
+    torch._foreach_lerp_(list(average.values()), [weights[name] for name in average], 1.0 - decay)
 
 
 def save(folder: Path, weights: dict[str, Tensor], shape: Shape) -> None:
     """Write weights and shape in one move, so that a killed run leaves a whole file."""
     temporary = folder / "model.pt.part"
-    torch.save({"weights": weights, "shape": asdict(shape)}, temporary)
+    stored = {name: value.cpu() for name, value in weights.items()}
+    torch.save({"weights": stored, "shape": asdict(shape)}, temporary)
     temporary.replace(folder / "model.pt")
 
 
