@@ -1,7 +1,7 @@
 """Muon: momentum whose matrix is made nearly orthogonal before it is applied, in float32 or bfloat16.
 
-torch.optim.Muon does the same always in bfloat16, which processors without bf16 units run a hundred times slower, and one
-matrix at a time, which keeps no GPU busy.
+torch.optim.Muon does the same always in bfloat16, which processors without bf16 units run a hundred times slower, and
+one matrix at a time, which keeps no GPU busy.
 Source: Jordan et al., 2024, "Muon: an optimizer for hidden layers in neural networks"; coefficients from there.
 """
 
