@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicebot.engines.base import Message
-from voicebot.evals.talker import REFUSING, Model, act_of, confidence, generated, messages_of, same_call
+from voicebot.evals.talker import REFUSING, Model, act_of, clinc_tools, confidence, generated, messages_of, same_call
 from voicebot.training.chat import Turn
 
 PATH = Path(__file__).parents[2] / "models" / "talker" / "talker.gguf"
@@ -125,8 +125,10 @@ def test_the_record_is_of_this_file_and_reaches_what_was_aimed_at() -> None:
     assert record["confidence"]["auroc_of_mean"] >= 0.85
 
 
-def test_held_out_phrasings_get_the_right_tool_and_arguments(model: Model) -> None:
-    """A tenth of what the record was made from."""
+def test_held_out_phrasings_get_the_right_tool_and_arguments_and_people_s_words_too(model: Model) -> None:
+    """A tenth of what the record was made from, and the utterances that it was chosen by."""
     tools, replies = generated(model, 60, seed=7, clean=False)
     assert sum(tools.right.values()) >= 54, tools.failures
-    assert confidence([tools, replies])["auroc_of_mean"] > 0.7
+    people = clinc_tools(model, "dev")
+    assert sum(people.right.values()) >= 0.85 * sum(people.total.values()) > 50, people.failures
+    assert confidence([tools, replies, people])["auroc_of_mean"] > 0.7
