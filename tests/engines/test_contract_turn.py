@@ -118,7 +118,14 @@ def test_an_unknown_option_is_refused_before_anything_is_loaded(driver: str) -> 
 def test_an_open_end_is_far_less_likely_than_a_whole_request(garage: Garage) -> None:
     text = garage.loaded("turn", "text://")
     whole = ("set a timer for ten minutes", "what time is it", "hello", "yes", "what is this for", "no thank you")
-    stranded = ("what can you do", "where are you from", "who is it for", "yes i do", "i think so too", "is it on")
+    stranded = (
+        "what can you do",
+        "where are you from",
+        "who is it for",
+        "yes i do",
+        "i think so too",
+        "what is seven times a",
+    )
     begun = (
         "set a timer for",
         "what is the",

@@ -10,7 +10,16 @@ from voicebot.core.audio import silence
 from voicebot.engines import registry
 from voicebot.evals.turn import at_mean_wait, auc, held_out, measure
 from voicebot.training import heard, spoken
-from voicebot.training.end_of_turn import Example, cut, examples_of, generated_lines, inside_number, paused, train
+from voicebot.training.end_of_turn import (
+    Example,
+    cut,
+    examples_of,
+    generated_lines,
+    inside_number,
+    misheard,
+    paused,
+    train,
+)
 
 LINES = [f"{verb} the {thing} in the {place}" for verb in ("open", "close", "clean", "paint") for thing in
          ("door", "window", "box", "car") for place in ("kitchen", "garden", "hall", "attic")]  # fmt: skip
@@ -63,6 +72,14 @@ def test_hardly_anybody_stops_to_think_inside_a_number() -> None:
     assert begun.count("what is thirty") < 0.6 * [cut("what is thirty five", plain) for _ in range(300)].count(
         "what is thirty"
     )
+
+
+def test_a_number_at_the_end_is_now_and_then_misheard() -> None:
+    rng = Random(1)
+    heard = [misheard("what is seven times eight", rng) for _ in range(1000)]
+    assert set(heard) == {"what is seven times eight", "what is seven times a"}
+    assert 200 < heard.count("what is seven times a") < 400
+    assert misheard("set it to eight please", rng) == "set it to eight please"
 
 
 def test_a_pattern_is_every_sentence_of_its_choices() -> None:

@@ -49,6 +49,9 @@ ANSWER_COPIES, SENTENCE_COPIES = 12, 2
 TENS = frozenset("twenty thirty forty fifty sixty seventy eighty ninety".split())
 UNITS = frozenset("one two three four five six seven eight nine".split())
 NUMBER_TAILS = frozenset("hundred thousand million point".split())
+MISHEARD_ENDS = {"eight": "a", "two": "to", "four": "for"}
+"""What a recogniser makes of a number whose end is faint, measured with PocketSphinx: "what is seven times a"."""
+MISHEARD_SHARE = 0.3
 CALIBRATION_SHARE = 0.05
 
 
@@ -92,6 +95,7 @@ def examples_of(lines: Sequence[str], rng: Random) -> list[Example]:
         said = line
         if rng.random() < NOISY_SHARE:
             said = noise.joined(noise.disturb([Piece(line)], rng))
+        said = misheard(said, rng)
         examples += [Example(said, True)] * (SHORT_COPIES if len(said.split()) <= SHORT_WORDS else 1)
         beginning = paused(said, rng)
         if beginning and normalize(beginning) not in whole:
@@ -99,6 +103,14 @@ def examples_of(lines: Sequence[str], rng: Random) -> list[Example]:
         if rng.random() < LONE_HESITATIONS:
             examples.append(Example(rng.choice(HESITATIONS), False))
     return examples
+
+
+def misheard(line: str, rng: Random) -> str:
+    """The line, now and then with the number at its end taken for a word that ends nothing."""
+    words = line.split()
+    if words[-1] in MISHEARD_ENDS and rng.random() < MISHEARD_SHARE:
+        return " ".join([*words[:-1], MISHEARD_ENDS[words[-1]]])
+    return line
 
 
 def cut(line: str, rng: Random) -> str:

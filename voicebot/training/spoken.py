@@ -72,6 +72,8 @@ PATTERNS = (
     "{turn|switch} {it|that|them|the light|the music} {on|off|up|down}",
     "{who|what|which one} {made|built|trained|called|named} {you|it|that|this}",
     "what do you {mean|mean by that|think|think of it|think about it|want|call it|do for fun|work on|run on}",
+    "what is {two|three|four|five|six|seven|nine|ten|twelve} {times|plus|minus|divided by} {eight|two|four}",
+    "{|what's }{six|seven|eight|nine|eleven} {times|plus|minus|and} {eight|two|four}",
     "{what|how} about {you|me|it|that one|now|then}",
 )
 """Each with all its choices is a set of whole sentences."""
