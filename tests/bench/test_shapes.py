@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.bench.conftest import LLAMA, QWEN
-from voicebot.bench.prompts import QUESTION, SYSTEM
+from voicebot.bench.prompts import ASKED, QUESTION, REPLIES, SYSTEM
 from voicebot.bench.shapes import SHAPES, Shape, find_shape, is_made, make_shape, shapes_dir, size_mb
 from voicebot.bench.shapes_llama import LLAMA_32_1B, Q4_0, QWEN3_06B, QWEN3_17B, LlamaShape, random_blocks, tensors
 from voicebot.bench.shapes_whisper import TOKENS
@@ -86,7 +87,7 @@ def test_a_shape_is_made_once(small_shapes: dict[str, Shape], tmp_path: Path) ->
     assert not is_made(shape, tmp_path)
     path = make_shape(shape, tmp_path)
     made_at = path.stat().st_mtime_ns
-    assert make_shape(shape, tmp_path) == path == tmp_path / "qwen3-0.6b" / "model.gguf"
+    assert make_shape(shape, tmp_path) == path == shape.path(tmp_path)
     assert path.stat().st_mtime_ns == made_at
     assert size_mb(path) > 0
 
@@ -122,3 +123,22 @@ def test_the_small_shapes_differ_from_the_real_ones_in_size_only() -> None:
 
     assert names(QWEN) == names(QWEN3_06B)
     assert names(LLAMA) == names(LLAMA_32_1B)
+
+
+@pytest.mark.parametrize("text", [*ASKED, *REPLIES])
+def test_what_is_said_in_whole_calls_has_a_token_a_word(
+    small_shapes: dict[str, Shape], tmp_path: Path, text: str
+) -> None:
+    shape = small_shapes["qwen3-0.6b"]
+    make_shape(shape, tmp_path)
+    engine = registry.create("llm", shape.url(tmp_path))
+    engine.load()
+
+    def tokens(words: str) -> int:
+        asked = LlmRequest([Message("user", words)], sampling=Sampling(max_tokens=1))
+        *_, last = engine.generate(asked, NEVER)
+        assert isinstance(last, LlmDone)
+        return last.prompt_tokens
+
+    assert tokens(text) - tokens("") == len(re.findall(r"\w+|[.,?]", text))
+    engine.close()

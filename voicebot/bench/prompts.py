@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 SYSTEM = (
     "You are a friendly voice assistant who answers on the telephone . Answer in one or two short sentences , in plain "
     "words , without lists , headings or symbols , because everything that you write is read aloud to the caller . "
@@ -17,6 +19,20 @@ SYSTEM = (
 QUESTION = "could you please tell me whether the office is open on the working days before nine"
 """About 15 tokens."""
 OTHER_QUESTION = "what is the time now and could you say the date of the next working day too"
+REPLIES = (
+    "That is fifty six. Is there anything else that I can do for you?",
+    "It is ten past three in the afternoon, and the sun is still shining.",
+    "All right, the timer is set for ten minutes. I will tell you when it is over.",
+)
+"""What models of random weights say in whole calls."""
+ASKED = (
+    "what time is it",
+    "what is seven times eight",
+    "set a timer for ten minutes",
+    "what is your name",
+    "what is twelve plus thirty",
+)
+"""The words of the recordings that whole calls are measured with."""
 CLAUSE = "The office opens at nine."
 SENTENCE = (
     "The office is open from nine to five on working days, and outside of these hours you can leave a message with me, "
@@ -31,9 +47,11 @@ _ROLES = ("system", "user", "assistant")
 
 
 def _words() -> list[str]:
-    """The words as a byte-level tokenizer cuts them: with "Ġ" for the space before each."""
-    texts = f" {SYSTEM} {QUESTION} {OTHER_QUESTION} call".split()
-    return [*dict.fromkeys(f"Ġ{word}" for word in texts), *_ROLES]
+    """The words as a byte-level tokenizer cuts them: with "Ġ" for the space before each, but where a text begins."""
+    texts = f"{SYSTEM} {QUESTION} {OTHER_QUESTION} call".split()
+    texts += [word for text in (*ASKED, *REPLIES) for word in re.findall(r"\w+", text)]
+    begin = [re.findall(r"\w+", text)[0] for text in (*ASKED, *REPLIES)]
+    return [*dict.fromkeys(f"Ġ{word}" for word in texts), *dict.fromkeys([*_ROLES, *begin])]
 
 
 def byte_alphabet() -> list[str]:

@@ -19,6 +19,8 @@ from voicebot.engines.base import Kind
 from voicebot.errors import ConfigError
 
 NOTE = "random weights: speed only"
+MADE = 2
+"""Part of the folder's name, raised when what is written changes: a shape of before is not measured again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,12 @@ class Shape:
     file: str = ""
     options: str = ""
 
+    @property
+    def folder(self) -> str:
+        return f"{self.name}.{MADE}"
+
     def path(self, root: Path) -> Path:
-        return root / self.name / self.file
+        return root / self.folder / self.file
 
     def url(self, root: Path) -> str:
         return f"{self.scheme}://{self.path(root)}" + (f"?{self.options}" if self.options else "")
@@ -88,7 +94,7 @@ def make_shape(shape: Shape, root: Path) -> Path:
     try:
         staging.mkdir(parents=True)
         shape.write(staging / shape.file)
-        staging.rename(root / shape.name)
+        staging.rename(root / shape.folder)
     except ImportError as error:
         raise ConfigError(f"making {shape.name} needs the extra 'bench' (gguf, onnx): {error}") from error
     except OSError as error:

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from voicebot.bench.load import Crowd
     from voicebot.cli.wav import Speech
 
-REPLIES = (
-    "That is fifty six. Is there anything else that I can do for you?",
-    "It is ten past three in the afternoon, and the sun is still shining.",
-    "All right, the timer is set for ten minutes. I will tell you when it is over.",
-)
-"""What models of random weights say."""
 SENTENCES = "what_time_is_it seven_times_eight set_a_timer what_is_your_name twelve_plus_thirty".split()
 ANSWER_S = 60.0
 TRANSPORTS = ("loopback", "twilio", "webrtc")
@@ -164,6 +158,7 @@ def _speeches(wavs: Sequence[Path] | None, names: Sequence[str] | None) -> list[
 
 def _engines(profile: str | None, shapes: Sequence[str], speeches: Sequence[Speech]) -> list[str]:
     """The settings that choose the engines: a profile's, or those of shapes over the embedded ones."""
+    from voicebot.bench.prompts import REPLIES
     from voicebot.bench.shapes import find_shape, make_shape, shapes_dir
     from voicebot.core.audio import SPEECH_RATE_HZ
 
