@@ -125,7 +125,7 @@ class ReplyConfig(Section):
     max_tokens: int = Field(default=200, ge=1)
     temperature: float = Field(default=0.0, ge=0, le=2)
     """0 is greedy: the same words every time."""
-    history_turns: int = Field(default=_TURN.history_turns, ge=0)
+    history_turns: int = Field(default=_TURN.history_turns, ge=1)
     """Earlier turns that the model is shown."""
 
 

@@ -45,6 +45,18 @@ def test_a_prompt_contains_the_last_turns_whole() -> None:
     assert [line.text for line in history.lines()] == ["q2", "a2", "q3", "a3"]
 
 
+def test_a_prompts_beginning_stays_until_its_older_half_goes_at_once() -> None:
+    history, first, count = History(turns=4), [], []
+    for number in range(9):
+        history.add(number, f"q{number}")
+        lines = history.lines()
+        assert lines[-1].text == f"q{number}"
+        first.append(lines[0].turn)
+        count.append(len(lines))
+    assert first == [0, 0, 0, 0, 2, 2, 4, 4, 6]
+    assert count == [1, 2, 3, 4, 3, 4, 3, 4, 3]
+
+
 def test_a_turn_taken_back_is_gone() -> None:
     history = History(turns=2)
     history.add(1, "one")

@@ -46,7 +46,11 @@ class Line:
 
 
 class History:
-    """The exchanges of a call, oldest first. `turns`: how many a prompt contains."""
+    """The exchanges of a call, oldest first. `turns`: how many a prompt contains at most, and more than half of them.
+
+    A prompt loses its oldest half at once, not a turn each time: its beginning stays as it is for the next turns, so
+    that a model which keeps what it has read need not read all of it again in every turn.
+    """
 
     def __init__(self, turns: int) -> None:
         self._turns = turns
@@ -86,7 +90,9 @@ class History:
 
     def lines(self) -> list[Line]:
         """The last turns as prompt messages; an exchange is taken whole or not at all."""
-        return [line for exchange in self.exchanges[-self._turns :] for line in _lines(exchange)]
+        step = -(-self._turns // 2)
+        over = max(0, len(self.exchanges) - self._turns)
+        return [line for exchange in self.exchanges[-(-over // step) * step :] for line in _lines(exchange)]
 
     def last_reply(self) -> str:
         """What the bot said last, as far as it was heard; "" if nothing yet."""

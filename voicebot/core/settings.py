@@ -49,7 +49,7 @@ class TurnSettings:
     call_limit_ms: int = 0
     """Longest call; 0: no limit."""
     history_turns: int = 12
-    """Turns that a prompt contains."""
+    """Turns that a prompt contains at most, 1 or more; it loses the older half of them at once."""
     notice_limit: int = 16
     """Notices that may wait for a gap; the oldest is dropped (and published as an error) beyond."""
     errand_gap_ms: int = 200
