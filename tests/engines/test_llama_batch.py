@@ -325,16 +325,18 @@ class Slow:
 
     seconds: dict[int, float]
     now: float = 0.0
-    threads: int = 1
-    gain: float = 1.0
-    """How much faster a second thread makes it."""
+    threads: tuple[int, int] = (1, 1)
+    """For one row and for several."""
+    gain: dict[int, float] = field(default_factory=dict)
+    """How much faster a second thread makes a batch of this size."""
 
     def decode(self, rows: Sequence[Row]) -> bool:
-        self.now += self.seconds[len(rows)] / (self.gain if self.threads > 1 else 1)
+        threads = self.threads[len(rows) > 1]
+        self.now += self.seconds[len(rows)] / (self.gain[len(rows)] if threads > 1 else 1)
         return True
 
-    def use_threads(self, together: int) -> None:
-        self.threads = together
+    def use_threads(self, alone: int, together: int) -> None:
+        self.threads = (alone, together)
 
     def clear(self) -> None:
         """There is no cache."""
@@ -354,7 +356,12 @@ def test_it_is_measured_from_how_many_rows_on_a_batch_pays(seconds: dict[int, fl
     assert fewest_together(slow, most, lambda: slow.now) == together
 
 
-@pytest.mark.parametrize(("gain", "threads"), [(1.8, 2), (0.95, 2), (0.5, 1)])
-def test_more_threads_are_used_unless_they_are_clearly_slower(gain: float, threads: int) -> None:
-    slow = Slow({8: 96}, gain=gain)
-    assert choose_threads(slow, (1, 2), 8, lambda: slow.now) == threads == slow.threads
+@pytest.mark.parametrize(
+    ("alone", "together", "threads"), [(1.3, 1.8, (2, 2)), (0.95, 0.95, (2, 2)), (0.5, 1.8, (1, 2)), (0.5, 0.5, (1, 1))]
+)
+def test_more_threads_are_used_unless_they_are_clearly_slower(
+    alone: float, together: float, threads: tuple[int, int]
+) -> None:
+    slow = Slow({1: 22, 8: 96}, gain={1: alone, 8: together})
+    choose_threads(slow, (1, 2), 8, lambda: slow.now)
+    assert slow.threads == threads

@@ -93,8 +93,8 @@ def test_a_loop_is_a_phrase_said_twice_at_the_end() -> None:
     assert not any(map(repeats_its_end, ["no no", "", "one two three four", "the more the merrier"]))
 
 
-def test_a_worker_has_half_of_the_cores_and_two_at_least_where_there_are_two() -> None:
-    assert [default_threads(cores) for cores in (1, 2, 3, 4, 6, 16)] == [1, 2, 2, 2, 3, 8]
+def test_a_worker_has_half_of_the_cores() -> None:
+    assert [default_threads(cores) for cores in (1, 2, 3, 4, 6, 16)] == [1, 1, 1, 2, 3, 8]
 
 
 def test_a_transcript_may_be_as_long_as_fast_speech_and_no_longer() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,10 +25,13 @@ MAX_PIECE_BYTES = 256
 NO_ROOM = 1
 """What llama_decode returns when no cells are free for a batch; nothing has changed then. Source: llama.h."""
 _FLASH_ATTENTION_AUTO = -1
-_WAIT_POLICY = ("OMP_WAIT_POLICY", "PASSIVE")
-"""OpenMP's threads spin while they wait for each other, which takes the cores from everything else. Measured on two
-busy cores, a prompt of 24 tokens on two threads: 3 times the wait and 4 times the processor time of threads that sleep;
-on idle cores they are 15 % faster."""
+_WAIT_POLICY, _SPINS = "OMP_WAIT_POLICY", ("GOMP_SPINCOUNT", "1000")
+"""How often OpenMP's threads look for each other before they sleep: some 20 us. If they slept at once, two would say
+fewer tokens than one, for they wait for each other some 500 times in a token; if they never slept, they would take the
+cores from everything else (ADR 69)."""
+_RUNNABLE = Path("/proc/loadavg")
+"""Its fourth field begins with how many threads of the machine want a core at this moment. Source: proc(5)."""
+LOOKS, LOOKS_APART_S = 4, 0.0001
 _GGML_ERROR, _GGML_CONTINUE = 4, 5
 """Source: enum ggml_log_level in ggml.h."""
 
@@ -50,7 +54,7 @@ class ContextOptions:
     sequences: int
     batch: int
     threads: int = 0
-    """0: half of the cores."""
+    """0: half of the cores, and more while nobody else wants them; see `Context.use_threads`."""
 
 
 class Model:
@@ -128,6 +132,8 @@ class Context:
         self._vocabulary = model.vocabulary
         self.cores = os.cpu_count() or 1
         self.threads = options.threads or max(1, self.cores // 2)
+        self._most = (self.threads, self.threads)
+        self._others = _Others()
         params = self._cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = options.cells, options.sequences
         params.n_batch = params.n_ubatch = options.batch
@@ -147,16 +153,20 @@ class Context:
         pointer, self._pointer = self._pointer, None
         if pointer:
             self._cpp.llama_free(pointer)
+            self._others.close()
 
-    def use_threads(self, together: int) -> None:
-        """How many threads decode more than one row."""
-        self._cpp.llama_set_n_threads(self._pointer, self.threads, together)
+    def use_threads(self, alone: int, together: int) -> None:
+        """How many threads decode one row, and how many several, at most: no more than find a core that nobody else
+        wants as a decode begins, but never fewer than `threads`."""
+        self._most = (alone, together)
 
     def decode(self, rows: Sequence[Row]) -> bool:
         """Evaluate at most `batch` rows. False: no cells are free for them, and nothing has changed.
 
         Raises: EngineBadOutput; what the sequences hold is then unknown.
         """
+        free = max(self.threads, self.cores - self._others.count())
+        self._cpp.llama_set_n_threads(self._pointer, *(min(most, free) for most in self._most))
         code = self._cpp.llama_decode(self._pointer, self._rows.fill(rows))
         if code not in (0, NO_ROOM):
             raise EngineBadOutput(f"llama.cpp could not evaluate {len(rows)} tokens (llama_decode returned {code})")
@@ -177,6 +187,34 @@ class Context:
     def clear(self) -> None:
         """Forget everything."""
         self._cpp.llama_memory_clear(self._memory, True)
+
+
+class _Others:
+    """Threads of anybody that want a core, but for the one that asks. Where the system does not say, there are none."""
+
+    def __init__(self) -> None:
+        self._file = os.open(_RUNNABLE, os.O_RDONLY) if _RUNNABLE.exists() else None
+
+    def count(self) -> int:
+        """The fewest of a few looks: whoever has just been told of a token is done with it in no time."""
+        fewest = self._look()
+        for _ in range(LOOKS - 1):
+            if not fewest:
+                break
+            time.sleep(LOOKS_APART_S)
+            fewest = min(fewest, self._look())
+        return fewest
+
+    def _look(self) -> int:
+        if self._file is None:
+            return 0
+        return int(os.pread(self._file, 64, 0).split()[3].partition(b"/")[0]) - 1
+
+    def close(self) -> None:
+        """Idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
 
 class _Rows:
@@ -226,7 +264,8 @@ _log = _ErrorLog()
 
 def _library() -> Any:
     """Raises: EngineUnavailable where it is not installed."""
-    os.environ.setdefault(*_WAIT_POLICY)  # Read once, when the library is loaded.
+    if _WAIT_POLICY not in os.environ:
+        os.environ.setdefault(*_SPINS)  # Read once, when the library is loaded.
     try:
         import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:

@@ -6,7 +6,6 @@ llama.cpp's products of a few rows are fast for weights that it repacks (Q4_0) a
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -24,7 +23,7 @@ class Decoder(Protocol):
 
     def clear(self) -> None: ...
 
-    def use_threads(self, together: int) -> None: ...
+    def use_threads(self, alone: int, together: int) -> None: ...
 
 
 def fewest_together(decoder: Decoder, most: int, clock: Callable[[], float] = time.perf_counter) -> int:
@@ -43,22 +42,24 @@ def fewest_together(decoder: Decoder, most: int, clock: Callable[[], float] = ti
 
 
 def choose_threads(
-    decoder: Decoder, counts: Sequence[int], size: int, clock: Callable[[], float] = time.perf_counter
-) -> int:
-    """Let `size` rows be decoded on the most threads of `counts`, in rising order, that are not clearly slower.
+    decoder: Decoder, counts: Sequence[int], most: int, clock: Callable[[], float] = time.perf_counter
+) -> None:
+    """Let one row, and `most` rows, each be decoded on the most threads of `counts`, in rising order, that are not
+    clearly slower.
 
     In doubt on more: other models that load at this moment slow down many threads more than few. Leaves the cache
     empty. Raises: EngineError.
     """
-    chosen, best = counts[0], math.inf
-    for count in counts:
-        decoder.use_threads(count)
-        took = _fastest(decoder, size, clock)
-        if took <= TIE * best:
-            chosen, best = count, min(took, best)
-    decoder.use_threads(chosen)
+    chosen = []
+    for size in (1, most):
+        took = {}
+        for count in counts:
+            decoder.use_threads(count, count)
+            took[count] = _fastest(decoder, size, clock)
+        best = min(took.values())
+        chosen.append(max(count for count in counts if took[count] <= TIE * best))
+    decoder.use_threads(*chosen)
     decoder.clear()
-    return chosen
 
 
 def _fastest(decoder: Decoder, size: int, clock: Callable[[], float]) -> float:

@@ -48,7 +48,7 @@ class LlamaLlm:
         sequences: int = Field(24, ge=1, le=200)
         """Prompts kept in the cache, of requests under way and of idle calls."""
         threads: int = Field(0, ge=0)
-        """0: half of the cores for a reply alone; for prompts and several replies all, if they are faster."""
+        """0: half of the cores, and all where nobody else wants them and they are faster, which is measured."""
         batch: int = Field(128, ge=1, le=2048)
         """Prompt tokens evaluated in one step; a cancel waits so long at most."""
         chunk: int = Field(32, ge=1)

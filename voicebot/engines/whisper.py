@@ -57,7 +57,7 @@ class WhisperStt:
         compute_type: str = "default"
         """A CTranslate2 type; "default" is int8 on a CPU and float16 on a GPU."""
         threads: int = Field(0, ge=0)
-        """Of a CPU, for each of two workers; 0: half of its cores, two at least where it has them (ADR 22)."""
+        """Of a CPU, for each of two workers; 0: half of its cores (ADR 22)."""
         language: str = Field("en", pattern=r"^(auto|[a-z]{2,3})$")
         beam: int = Field(1, ge=1, le=10)
         """1 is greedy."""
@@ -301,8 +301,8 @@ class WhisperStt:
 
 
 def default_threads(cores: int) -> int:
-    """Of a worker: half of the cores, the rest is for a language model and captions; of two both: a pass takes long."""
-    return max(min(2, cores), cores // 2)
+    """Of a worker: half of the cores; the rest is for captions and a language model that reads ahead meanwhile."""
+    return max(1, cores // 2)
 
 
 class _Pass:
