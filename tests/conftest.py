@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import voicebot.cli.one_blas_thread  # noqa: F401 - it must come before numpy does, as in the commands
 from tests.leaks import no_leaked_threads
 
 SPEECH = Path(__file__).parent / "speech"
