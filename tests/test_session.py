@@ -64,6 +64,22 @@ def test_while_the_caller_speaks_the_model_reads_ahead_and_answers_once() -> Non
     assert world.metrics.counts["read_ahead"] == len(read)
 
 
+@pytest.mark.parametrize("how", ["typed", "heard at last"])
+def test_words_that_are_answered_as_soon_as_they_are_known_are_in_the_prompt_once(how: str) -> None:
+    """No draft of the answer came before: the turn is in the history by the time that the model is asked."""
+
+    async def act(world: Script) -> None:
+        if how == "typed":
+            world.session.push_text("what is next")
+        else:
+            await world.say("what is next")
+        await world.until("speaking")
+        await world.until("listening")
+
+    world = perform(act, min_wait_ms=64, max_wait_ms=64)
+    assert world.prompts == [["what is next"]]
+
+
 def test_a_backchannel_over_the_bot_pauses_it_and_takes_nothing_from_it() -> None:
     async def act(world: Script) -> None:
         await world.say("what is next")

@@ -88,11 +88,11 @@ def resolve_profile(
     wanted = recommended(manifest, machine, sized) if config.profile != "embedded" and sized else {}
     advice, gain = _improvement(profile, wanted, local, machine, manifest, {one.name for one in choices})
     shipped_talker = profile == "embedded" and given["llm"] is None
-    turn = _turn_engine(urls["stt"]) if config.engines.turn is None else config.engines.turn
+    turn = turn_engine(urls["stt"]) if config.engines.turn is None else config.engines.turn
     return Resolved(profile, EnginesConfig(**urls, turn=turn), why, pulled, shipped_talker, advice, gain)
 
 
-def _turn_engine(stt: str) -> str:
+def turn_engine(stt: str) -> str:
     """The shipped end-of-turn model, which reads English; none for a recogniser that may write another language."""
     english = re.match(r"pocketsphinx:|moonshine:|whisper://[^?]*(\.en|distil-large-v3)\b", stt)
     return "text://" if english else ""

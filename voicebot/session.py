@@ -353,7 +353,7 @@ class Session:
             case ev.BeginReply(number, turn, text):
                 self._ahead.stop()
                 reply = self._new_reply(number, turn)
-                write = partial(self._brain.answer, reply, turn, text, self._machine.history.lines())
+                write = partial(self._brain.answer, reply, turn, text, self._machine.history.lines(before=turn))
                 self._replies[number] = (reply, self._spawn(reply.produce(write), f"reply {number}"))
             case ev.DeliverErrand(number, errand, introduce):
                 reply, found = self._new_reply(number), self._errands[errand][0]

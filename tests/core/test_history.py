@@ -57,6 +57,14 @@ def test_a_prompts_beginning_stays_until_its_older_half_goes_at_once() -> None:
     assert count == [1, 2, 3, 4, 3, 4, 3, 4, 3]
 
 
+def test_the_words_of_the_turn_that_is_to_be_answered_are_not_among_those_before_it() -> None:
+    history = History(turns=2)
+    for number in range(1, 4):
+        history.add(number, f"q{number}")
+    assert [line.text for line in history.lines(before=3)] == ["q1", "q2"], "as if it were no exchange yet"
+    assert [line.text for line in history.lines(before=4)] == ["q2", "q3"]
+
+
 def test_a_turn_taken_back_is_gone() -> None:
     history = History(turns=2)
     history.add(1, "one")

@@ -76,6 +76,25 @@ def test_each_turn_begins_anew() -> None:
     assert read(talk)[-2:] == [(turn, ""), (turn, "why ever not")]
 
 
+def test_the_talk_so_far_is_read_as_soon_as_the_bot_has_been_heard_to_its_end() -> None:
+    talk = Script()
+    talk.ask("what is next")
+    talk.answer("No.", 200)
+    before = len(read(talk))
+    talk.finish()
+    assert read(talk)[before:] == [(1, "")]
+
+
+def test_when_the_caller_has_begun_by_then_the_bot_ends_and_his_words_come_first() -> None:
+    talk = Script()
+    talk.ask("what is next")
+    talk.answer("No.", 200)
+    talk.speak(96)
+    before = len(read(talk))
+    talk.finish()
+    assert read(talk)[before:] == []
+
+
 def test_nothing_is_read_ahead_where_drafts_are_given_up() -> None:
     talk = Script()
     talk.feed(ev.DraftsAllowed(False))
@@ -110,4 +129,14 @@ def test_a_turn_that_nobody_answers_unasked_is_not_read() -> None:
     talk.speak(480)
     hear(talk, "set a timer for ten minutes")
     talk.feed(ev.SpeechCommitted(0, 7680))
+    assert not read(talk)
+
+
+def test_where_the_client_says_when_to_answer_the_talk_so_far_is_not_read_either() -> None:
+    talk = Script()
+    talk.feed(ev.TurnsSet(answer=False))
+    talk.feed(ev.ReplyWanted())
+    talk.answer("No.", 200)
+    talk.finish()
+    assert talk.state == "listening"
     assert not read(talk)

@@ -157,10 +157,14 @@ def _speeches(wavs: Sequence[Path] | None, names: Sequence[str] | None) -> list[
 
 
 def _engines(profile: str | None, shapes: Sequence[str], speeches: Sequence[Speech]) -> list[str]:
-    """The settings that choose the engines: a profile's, or those of shapes over the embedded ones."""
+    """The settings that choose the engines: a profile's, or those of shapes over the embedded ones.
+
+    A recogniser's shape has the end-of-turn model that the recogniser itself would have.
+    """
     from voicebot.bench.prompts import REPLIES
     from voicebot.bench.shapes import find_shape, make_shape, shapes_dir
     from voicebot.core.audio import SPEECH_RATE_HZ
+    from voicebot.profiles import turn_engine
 
     chosen = [f"profile={profile or 'embedded'}"] if profile or shapes else []
     root = shapes_dir()
@@ -173,6 +177,7 @@ def _engines(profile: str | None, shapes: Sequence[str], speeches: Sequence[Spee
                 f"&text={quote(words.get(speech.name, 'what is it'))}&ms={len(speech.pcm) * 1000 / SPEECH_RATE_HZ:.0f}"
                 for speech in speeches
             )
+            chosen.append(f"engines.turn={turn_engine(url)}")
             url = f"worded://?engine={quote(url, safe='')}{heard}"
         elif shape.kind == "llm":
             said = "".join(f"&reply={quote(reply)}" for reply in REPLIES)

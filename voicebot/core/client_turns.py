@@ -108,8 +108,12 @@ class ClientTurns(TurnMachine):
             super()._draft_reply(turn)
 
     def _read_ahead(self, turn: Turn, text: str) -> None:
-        if self._answers and not turn.by_client:
+        if not turn.by_client:
             super()._read_ahead(turn, text)
+
+    def _read(self, number: int, text: str) -> None:
+        if self._answers:
+            super()._read(number, text)
 
     def _try_commit(self, turn: Turn) -> None:
         if turn.by_client:

@@ -1,6 +1,6 @@
 """Drafts: the answer is made while it is not known yet whether the caller has finished.
 
-    partial words --> read ahead
+    the bot has been heard to its end, the caller begins, partial words --> read ahead
     soft end --> transcript --> held reply --commit--> heard at once
         `--- the caller goes on: aborted, and the held reply kept until the new words are known
 
@@ -16,7 +16,7 @@ from voicebot.core import events as ev
 from voicebot.core.endpoint import Endpointer, SoftEnded
 from voicebot.core.errand_side import ErrandSide
 from voicebot.core.settings import TurnSettings
-from voicebot.core.talk import Turn
+from voicebot.core.talk import Reply, Turn
 from voicebot.core.text import normalize
 
 AHEAD_WORDS = 3
@@ -61,10 +61,20 @@ class DraftSide(ErrandSide):
             self._ahead = (text, count)
             self._read_ahead(turn, text)
 
+    def _end_heard(self, live: Reply) -> None:
+        """The talk so far is read while nobody says anything: it may be long where it has just lost its beginning."""
+        super()._end_heard(live)
+        if self._turn is None:
+            self._read(live.number, "")
+
     def _read_ahead(self, turn: Turn, text: str) -> None:
-        if self._drafts and not turn.overlaps and self._live is None:
+        if not turn.overlaps and self._live is None:
+            self._read(turn.number, after_prefix(turn, text))
+
+    def _read(self, number: int, text: str) -> None:
+        if self._drafts:
             self.counts["read_ahead"] += 1
-            self._out.append(ev.ReadAhead(turn.number, after_prefix(turn, text)))
+            self._out.append(ev.ReadAhead(number, text))
 
     def _soft_ended(self, turn: Turn, edge: SoftEnded) -> None:
         """The caller has fallen silent: begin a draft, now or later."""

@@ -239,8 +239,9 @@ class AbortDraft:
 
 @dataclass(frozen=True, slots=True)
 class ReadAhead:
-    """The turn's words will probably begin with `text`: let the model that would answer read the prompt so far.
+    """The next words will probably begin with `text`: let the model that would answer read the prompt so far.
 
+    `turn`: whose words they are; with no words also the turn that has just been answered.
     No answer is wanted, and nothing is decided, kept or spent. The latest replaces any that is under way.
     """
 

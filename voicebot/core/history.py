@@ -88,11 +88,15 @@ class History:
             exchange.tools = [tool for tool in exchange.tools if tool.call_id != call_id]
         return True
 
-    def lines(self) -> list[Line]:
-        """The last turns as prompt messages; an exchange is taken whole or not at all."""
+    def lines(self, before: int | None = None) -> list[Line]:
+        """The last turns as prompt messages; an exchange is taken whole or not at all.
+
+        `before`: a turn that is to be answered now, which may be an exchange already; its words are not among these.
+        """
+        exchanges = [exchange for exchange in self.exchanges if exchange.turn != before]
         step = -(-self._turns // 2)
-        over = max(0, len(self.exchanges) - self._turns)
-        return [line for exchange in self.exchanges[-(-over // step) * step :] for line in _lines(exchange)]
+        over = max(0, len(exchanges) - self._turns)
+        return [line for exchange in exchanges[-(-over // step) * step :] for line in _lines(exchange)]
 
     def last_reply(self) -> str:
         """What the bot said last, as far as it was heard; "" if nothing yet."""
