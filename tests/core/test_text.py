@@ -87,6 +87,28 @@ def test_a_first_clause_without_a_comma_ends_where_a_speaker_breathes(text: str,
     assert split(text, 3) == split(text, 1) == clauses
 
 
+@pytest.mark.parametrize(
+    ("pieces", "clauses"),
+    [
+        (["Of", " course", ","], ["Of course,"]),
+        (["“Do go", ",", "” he said."], ['"Do go,', "he said."]),
+        (["Well", ","], []),
+        (["Really sure", "?"], []),
+        (["It is", " 10", ","], []),
+        (["See voicebot", "."], []),
+        (["Of course, here it is, the first of all", ","], ["Of course,"]),
+    ],
+)
+def test_a_first_clause_is_cut_at_its_mark_before_it_is_seen_what_follows(
+    pieces: list[str], clauses: list[str]
+) -> None:
+    splitter = ClauseSplitter()
+    cut = [clause for piece in pieces for clause in splitter.push(piece)]
+    assert cut == clauses[:1]
+    if len(clauses) > 1:
+        assert splitter.flush() == clauses[1:]
+
+
 def test_what_cannot_be_spoken_makes_no_clause() -> None:
     assert split("🎉\n**\nHello 👋 there.") == ["Hello there."]
     assert split("") == split(" \n ") == []

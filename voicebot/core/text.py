@@ -33,6 +33,9 @@ _STRANDED = _words("for from about with at like do did does am are is was were c
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
 _WORD = re.compile(r"\S+(?=\s)")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’)\]]*(?=\s)")
+_SURE_END = re.compile(r"[^\W\d_][,;]$")
+"""Behind a letter these end a clause whatever comes next; a full stop may not ("voicebot.io"), nor "?" ("?!")."""
+_AFTER_MARK = "\"'”’)]"
 _ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|e\.g|i\.e|[a-z])|^\s*\d+)\.$", re.IGNORECASE)
 """A full stop that ends no sentence; the last kind numbers a list's item."""
 _PLAIN_QUOTES = str.maketrans("‘’“”", "''\"\"")
@@ -99,9 +102,13 @@ class ClauseSplitter:
     def __init__(self) -> None:
         self._pending = ""
         self._first = True
+        self._early = False
+        """The first clause was cut before it was seen what follows its mark."""
 
     def push(self, delta: str) -> list[str]:
         """The clauses that this piece of text completes; each speakable and non-empty."""
+        if self._early and delta:
+            delta, self._early = delta.lstrip(_AFTER_MARK), False
         self._pending += delta
         clauses = []
         while (cut := self._cut()) is not None:
@@ -109,7 +116,7 @@ class ClauseSplitter:
             self._pending = self._pending[cut:]
             if clause:
                 clauses.append(clause)
-                self._first = False
+                self._first, self._early = False, not self._pending
         return clauses
 
     def flush(self) -> list[str]:
@@ -119,32 +126,35 @@ class ClauseSplitter:
 
     def _cut(self) -> int | None:
         """Where the pending text's first clause ends, if it is there."""
-        ends = [match.end() for match in _SENTENCE_END.finditer(self._pending) if self._ends_here(match)]
+        text = self._pending
+        if self._first and _SURE_END.search(text):
+            text += " "  # The next token would only say so.
+        ends = [match.end() for match in _SENTENCE_END.finditer(text) if _ends_here(text, match)]
         words_needed = FIRST_CLAUSE_WORDS if self._first else LATER_CLAUSE_WORDS
         commas = [
-            match.end()
-            for match in _CLAUSE_END.finditer(self._pending)
-            if len(self._pending[: match.end()].split()) >= words_needed
+            match.end() for match in _CLAUSE_END.finditer(text) if len(text[: match.end()].split()) >= words_needed
         ]
-        breath = self._breath(min(ends + commas, default=len(self._pending))) if self._first else None
+        breath = _breath(text, min(ends + commas, default=len(text))) if self._first else None
         if ends or commas or breath:
             return min([*ends, *commas, *([breath] if breath else [])])
-        if len(self._pending) > LONGEST_CLAUSE_CHARS:
-            space = self._pending.rfind(" ", 0, LONGEST_CLAUSE_CHARS)
+        if len(text) > LONGEST_CLAUSE_CHARS:
+            space = text.rfind(" ", 0, LONGEST_CLAUSE_CHARS)
             return space if space > 0 else LONGEST_CLAUSE_CHARS
         return None
 
-    def _breath(self, stop: int) -> int | None:
-        """Where the first clause may be cut without punctuation, if enough follows it before `stop`."""
-        words = [match for match in _WORD.finditer(self._pending) if match.end() <= stop]
-        fewest, most = FIRST_PHRASE_WORDS
-        for count in range(fewest, min(most, len(words) - REST_WORDS) + 1):
-            if words[count].group().lower() in _PHRASE_STARTS:
-                return words[count].start()
-        return None
 
-    def _ends_here(self, match: re.Match[str]) -> bool:
-        return "\n" in match.group() or not _ABBREVIATION.search(self._pending[: match.start() + 1])
+def _breath(text: str, stop: int) -> int | None:
+    """Where a first clause may be cut without punctuation, if enough follows it before `stop`."""
+    words = [match for match in _WORD.finditer(text) if match.end() <= stop]
+    fewest, most = FIRST_PHRASE_WORDS
+    for count in range(fewest, min(most, len(words) - REST_WORDS) + 1):
+        if words[count].group().lower() in _PHRASE_STARTS:
+            return words[count].start()
+    return None
+
+
+def _ends_here(text: str, match: re.Match[str]) -> bool:
+    return "\n" in match.group() or not _ABBREVIATION.search(text[: match.start() + 1])
 
 
 _STOPS = frozenset(
