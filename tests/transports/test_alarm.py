@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.virtual_time import run
 from voicebot.transports.alarm import Alarm
 
@@ -21,6 +23,15 @@ def test_nobody_rings_and_the_time_comes() -> None:
 
 def test_a_time_that_has_passed_is_not_waited_for() -> None:
     assert run(slept_s(Alarm(), -1.0)) == 0.0
+
+
+@pytest.mark.parametrize("until_s", [0.0203, 0.0207])
+def test_one_sleeps_to_the_next_whole_millisecond_as_a_coarse_clock_would_not_have_come_so_far(until_s: float) -> None:
+    assert run(slept_s(Alarm(), until_s)) == 0.021
+
+
+def test_a_sum_that_is_a_hair_beside_a_millisecond_is_that_millisecond() -> None:
+    assert run(slept_s(Alarm(), sum([0.02] * 8))) == 0.16
 
 
 def test_who_is_rung_wakes_at_once_and_leaves_no_timer() -> None:

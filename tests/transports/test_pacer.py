@@ -25,6 +25,14 @@ def test_then_one_frame_goes_every_20_ms_without_drift() -> None:
     assert sent == pytest.approx(60 / 0.02 + 6, abs=1)
 
 
+def test_on_a_clock_of_whole_milliseconds_a_frame_is_due_on_one() -> None:
+    pacer, now = Pacer(lead_s=0.1), 5499.702
+    for _ in range(500):
+        send_until_full(pacer, now)
+        assert pacer.next_at == round(pacer.next_at, 3) > now
+        now = pacer.next_at
+
+
 def test_after_a_stall_no_more_than_the_lead_goes_at_once() -> None:
     pacer = Pacer(lead_s=0.1)
     send_until_full(pacer, 0.0)

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
+
+TICK_S = 0.001
+"""uvloop's clock and timers count whole milliseconds, and less than half of one is no sleep at all: who looks again
+sooner than the next tick spins until it comes."""
+ROUNDING = 1e-3
+"""Of a tick: what sums of seconds may be beside it."""
 
 
 class Alarm:
@@ -12,10 +19,10 @@ class Alarm:
         self._sleeper: asyncio.Future[None] | None = None
 
     async def sleep_until(self, at_s: float) -> None:
-        """Until the loop's clock says `at_s`, or `ring`."""
+        """Until the loop's clock has reached `at_s`, at its next tick, or `ring`."""
         loop = asyncio.get_running_loop()
         self._sleeper = loop.create_future()
-        timer = loop.call_at(at_s, self.ring)
+        timer = loop.call_at(math.ceil(at_s / TICK_S - ROUNDING) * TICK_S, self.ring)
         try:
             await self._sleeper
         finally:

@@ -26,8 +26,8 @@ class Pacer:
 
     @property
     def next_at(self) -> float:
-        """When a frame is due."""
-        return max(self._until - self._lead_s, self._look_at)
+        """When a frame is due, to the microsecond: a sum of frames must not lie a hair behind the clock's tick."""
+        return round(max(self._until - self._lead_s, self._look_at), 6)
 
     def sent(self, now: float) -> None:
         """A frame went out: the far end has 20 ms more, from now on if it had run dry."""
