@@ -131,7 +131,8 @@ class Recorder:
         self._lost = False
         self._privacy: Privacy | None = None
         self._owners, self._tokens = Owners(), Tokens()
-        self._held: deque[_Step] = deque()
+        self._held: deque[_Step | str] = deque()
+        """A step without words is a line already: the garbage collector has nothing to follow in it."""
         self.path = path
 
     def guard(self, privacy: Privacy) -> None:
@@ -145,12 +146,15 @@ class Recorder:
             self._lines.append(event_line(event, now))
             self._write(map(command_line, commands))
             return
-        self._held.append(_Step(event, now, commands, self._owners.of(event, commands)))
+        if commands or has_words(event):
+            self._held.append(_Step(event, now, commands, self._owners.of(event, commands)))
+        else:
+            self._held.append(event_line(event, now))
         while self._held and (len(self._held) > self.HELD_STEPS or self._settled(self._privacy, self._held[0])):
             self._release(self._privacy)
 
-    def _settled(self, privacy: Privacy, step: _Step) -> bool:
-        return all(privacy.settled(turn) for turns in step.turns for turn in turns)
+    def _settled(self, privacy: Privacy, step: _Step | str) -> bool:
+        return isinstance(step, str) or all(privacy.settled(turn) for turns in step.turns for turn in turns)
 
     def close(self, reason: str, counts: dict[str, int]) -> None:
         """The labels are final."""
@@ -161,6 +165,10 @@ class Recorder:
     def _release(self, privacy: Privacy) -> None:
         unsure = len(self._held) > self.HELD_STEPS
         step = self._held.popleft()
+        if isinstance(step, str):
+            self._lines.append(step)
+            self._write(())
+            return
         parts = zip((step.event, *step.commands), step.turns, strict=True)
         private = [has_words(part) and (unsure or _private(privacy, part, turns)) for part, turns in parts]
         without = [self._tokens if left_out else None for left_out in private]
