@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from voicebot.config import Config, ServerConfig
+from voicebot.direct_socket import DirectProtocol
 from voicebot.errors import ConfigError
 from voicebot.http_api import add_routes
 from voicebot.openai_api import add_openai_routes
@@ -101,7 +102,7 @@ def run_server(
     uvicorn_server = _Uvicorn(
         uvicorn.Config(
             app,
-            ws="websockets-sansio",
+            ws=DirectProtocol,
             ws_max_size=WS_MESSAGE_LIMIT,
             ws_ping_interval=WS_PING_S,
             ws_ping_timeout=WS_PING_S,

@@ -113,3 +113,27 @@ class FakeSocket:
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         await self.readable.wait()
         self.closed = (code, reason)
+
+
+class FakeShortSocket(FakeSocket):
+    """One that hands messages over as they come, and takes them at once while the far side reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._take: Callable[[str | bytes], None] | None = None
+
+    def put(self, message: dict[str, Any] | str) -> None:
+        if self._take is None:
+            super().put(message)
+        else:
+            self._take(message if isinstance(message, str) else json.dumps(message))
+
+    def hand_over(self, take: Callable[[str | bytes], None] | None) -> None:
+        self._take = take
+
+    def send_now(self, message: str | bytes) -> bool:
+        if not self.readable.is_set() or self._left:
+            return False
+        assert isinstance(message, str)
+        self.sent.append((asyncio.get_running_loop().time(), json.loads(message)))
+        return True

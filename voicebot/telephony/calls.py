@@ -14,7 +14,8 @@ from voicebot.telephony.rest import OVER, send
 from voicebot.telephony.vendor import Vendor
 from voicebot.transports.base import PhoneLine
 from voicebot.transports.telephony.rest import RestRequest
-from voicebot.transports.telephony.socket import POLICY_VIOLATION, Socket, SocketTransport
+from voicebot.transports.telephony.socket import POLICY_VIOLATION, SocketTransport
+from voicebot.transports.telephony.socket_like import Socket
 from voicebot.transports.telephony.wire import Started, Wire
 
 log = logging.getLogger(__name__)

@@ -27,6 +27,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake
 from websockets.typing import Subprotocol
 
+from voicebot.direct_socket import direct
 from voicebot.errors import ProtocolError
 from voicebot.http_api import read_body
 from voicebot.service import VoiceServer
@@ -131,7 +132,7 @@ class Doors:
             await _refuse(socket, 400, f"the subprotocol {vendor.subprotocol!r} must be asked for")
             return
         await socket.accept(vendor.subprotocol or None)
-        await carry(self._server, self._access, vendor, socket, wire, grant, self._document_url(socket))
+        await carry(self._server, self._access, vendor, direct(socket), wire, grant, self._document_url(socket))
 
     async def _fetch(self, request: Request, connection_id: str) -> Response:
         self._admit(lambda: self._known("asterisk", request), "asterisk", request)

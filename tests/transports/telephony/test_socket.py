@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from tests.transports.fakes import FakePort, FakeSocket
+from tests.transports.fakes import FakePort, FakeShortSocket, FakeSocket
 from tests.transports.telephony.test_twilio import CONNECTED, DTMF, MARK, MEDIA, START, STOP, changed
 from tests.virtual_time import run as run_virtual
 from voicebot.core.audio import mulaw_encode
@@ -25,8 +25,8 @@ SECOND = np.full(8000, 1000, np.int16)
 class Call:
     """A call that has started, and both of its ends."""
 
-    def __init__(self, wire: Wire | None = None) -> None:
-        self.socket = FakeSocket()
+    def __init__(self, wire: Wire | None = None, socket: FakeSocket | None = None) -> None:
+        self.socket = socket or FakeSocket()
         self.port = FakePort()
         self.transport = SocketTransport(self.socket, wire or TwilioWire())
         self.port.sound_ready = self.transport.sound_ready
@@ -48,8 +48,8 @@ class Call:
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[Call]:
-    call = Call()
+async def started(socket: FakeSocket | None = None) -> AsyncIterator[Call]:
+    call = Call(socket=socket)
     call.socket.put(CONNECTED)
     call.socket.put(START)
     await call.transport.open()
@@ -428,5 +428,66 @@ def test_cancelling_the_call_still_closes_the_socket() -> None:
         await asyncio.wait([task])
         assert call.socket.closed is not None
         assert call.port.hang_ups == ["the socket has closed"]
+
+    run_virtual(main())
+
+
+def test_a_short_socket_takes_no_step_of_the_loop_either_way() -> None:
+    async def main() -> None:
+        async with started(FakeShortSocket()) as call:
+            call.speak(1, 4000)
+            assert len(call.port.heard_speech()) == 320
+            call.port.play(SECOND)
+            await asyncio.sleep(0.1)
+            call.transport.clear()
+            assert [message["event"] for _, message in call.socket.sent][-1] == "clear"
+            call.socket.put(STOP)
+            assert call.port.hang_ups == ["the caller hung up"]
+
+    run_virtual(main())
+
+
+def test_what_a_short_socket_cannot_take_at_once_keeps_its_order() -> None:
+    async def main() -> None:
+        async with started(FakeShortSocket()) as call:
+            call.port.play(SECOND[:320])
+            call.socket.readable.clear()
+            await asyncio.sleep(0.05)
+            assert call.socket.sent == []
+            call.socket.readable.set()
+            call.transport.clear()
+            await asyncio.sleep(0.05)
+            assert [message["event"] for _, message in call.socket.sent] == ["media", "clear"]
+
+    run_virtual(main())
+
+
+def test_an_error_of_ours_over_a_short_socket_ends_the_call_and_not_the_reading_of_the_socket() -> None:
+    async def main() -> None:
+        call = Call(socket=FakeShortSocket())
+        call.socket.put(START)
+        await call.transport.open()
+
+        def broken(_digit: str) -> None:
+            raise AssertionError("a bug")
+
+        call.port.push_digit = broken  # type: ignore[method-assign]
+        running = asyncio.create_task(call.transport.run(call.port))
+        await asyncio.sleep(0)
+        call.socket.put(DTMF)
+        with pytest.raises(AssertionError, match="a bug"):
+            await running
+        assert call.socket.closed == (1011, "internal error")
+
+    run_virtual(main())
+
+
+def test_what_breaks_the_protocol_over_a_short_socket_closes_it_with_the_code() -> None:
+    async def main() -> None:
+        async with started(FakeShortSocket()) as call:
+            call.socket.put("{")
+            await asyncio.sleep(0.01)
+            assert call.socket.closed is not None
+            assert call.socket.closed[0] == 1007
 
     run_virtual(main())

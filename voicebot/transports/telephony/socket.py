@@ -4,6 +4,7 @@
     player   every 20 ms port.pull_audio -> packet -> wire.media -> outbox, a lead ahead of the far end's playback
     writer   outbox -> socket
 
+A `ShortSocket` needs the reader only for its end and the writer only where it has to wait.
 What was heard is in `transports.heard.HeardAccount`. Liveness never depends on an echo.
 """
 
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from starlette.websockets import WebSocketDisconnect
@@ -24,6 +25,7 @@ from voicebot.transports.base import CallPort
 from voicebot.transports.heard import HeardAccount, Held
 from voicebot.transports.jitter import GAP_LIMIT_S, ChunkOrder
 from voicebot.transports.pacer import FRAME_S, IDLE_LOOK_S
+from voicebot.transports.telephony.socket_like import ShortSocket, Socket
 from voicebot.transports.telephony.wire import (
     Audio,
     Connected,
@@ -48,20 +50,10 @@ DRAIN_EVERY = 10
 would delay all that comes after, and a far end that wants silence tells nothing of it."""
 TELEPHONE_RATE_HZ = 8_000
 POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
+"""Close code. Source: RFC 6455 section 7.4.1."""
 REASON_BYTES = 123
 """Source: RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code."""
-
-
-class Socket(Protocol):
-    """The part of Starlette's WebSocket that is used, after it was accepted."""
-
-    async def receive(self) -> MutableMapping[str, Any]: ...
-
-    async def send_text(self, data: str) -> None: ...
-
-    async def send_bytes(self, data: bytes) -> None: ...
-
-    async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
 
 
 class SocketTransport:
@@ -75,12 +67,16 @@ class SocketTransport:
         self.ended_by_us = False
         """Whether the call was over before the far side left."""
         self._socket = socket
+        self._short = socket if isinstance(socket, ShortSocket) else None
         self._wire = wire
+        self._now = asyncio.get_running_loop().time
         self._port: CallPort | None = None
         self._outbox: deque[tuple[Message, int]] = deque()
         self._outbox_filled = asyncio.Event()
+        self._draining = False
         self._alarm = Alarm()
         self._over = asyncio.Event()
+        self._fault: Exception | None = None
         self._close_code, self._close_reason = 1000, ""
         self._socket_closed = False
         self._packet: list[Pcm] = []
@@ -126,6 +122,8 @@ class SocketTransport:
         Cancellation: the socket is still closed, within 2 s.
         """
         self._port = port
+        if self._short is not None:
+            self._short.hand_over(self._arrived)
         loops = {
             "read": self._read(port),
             "play": self._play(port),
@@ -137,7 +135,11 @@ class SocketTransport:
                 await self._over.wait()
                 for task in tasks:
                     task.cancel()
+            if self._fault is not None:
+                raise self._fault
         finally:
+            if self._short is not None:
+                self._short.hand_over(None)
             port.hang_up("the socket has closed")
             await self.shut()
 
@@ -168,7 +170,7 @@ class SocketTransport:
         await self._drain()
 
     def unplayed_samples(self) -> int:
-        return max(self._account.unplayed(_now()), self._unsent_samples())
+        return max(self._account.unplayed(self._now()), self._unsent_samples())
 
     def clear(self) -> int:
         """Silence the far end. The message is queued before this returns, ahead of any later audio.
@@ -176,7 +178,7 @@ class SocketTransport:
         A far end that can pause keeps its audio until the next frame tells whether to go on; one that cannot drop
         what it has plays it, and only what has not left us counts as dropped.
         """
-        now, unsent = _now(), self._unsent_samples()
+        now, unsent = self._now(), self._unsent_samples()
         dropped = self.unplayed_samples() if self._wire.clears else unsent
         if self._account.anything_sent:
             self._outbox.clear()
@@ -237,18 +239,37 @@ class SocketTransport:
             self._socket_closed = True
             raise ProtocolError("the far side closed the socket", 1000)
         text = message.get("text")
-        event = self._wire.parse(message["bytes"] if text is None else text)
+        return self._parse(message["bytes"] if text is None else text)
+
+    def _parse(self, message: Message) -> WireEvent:
+        event = self._wire.parse(message)
         self._enqueue(self._wire.answers())
         return event
 
     async def _read(self, port: CallPort) -> None:
+        """Of a short socket only the end comes here."""
         try:
-            while not isinstance(event := await self._receive(), Stopped):
-                self._take(event, port)
-            reason, code = "the caller hung up", 1000
+            while not self._over.is_set():
+                self._take(await self._receive(), port)
         except ProtocolError as error:
-            reason, code = str(error), error.close_code
-        port.hang_up(reason)
+            self._part(str(error), error.close_code)
+
+    def _arrived(self, message: Message) -> None:
+        assert self._port is not None
+        if self._over.is_set():
+            return
+        try:
+            self._take(self._parse(message), self._port)
+        except ProtocolError as error:
+            self._part(str(error), error.close_code)
+        except Exception as error:  # noqa: BLE001 - it ends the call, in `run`, and not the loop's reading of the socket
+            self._fault = error
+            self._end("internal error", INTERNAL_ERROR)
+
+    def _part(self, reason: str, code: int) -> None:
+        """The far side has ended the call, or broken the protocol."""
+        if self._port is not None:
+            self._port.hang_up(reason)
         self._end(reason, code)
 
     def _take(self, event: WireEvent, port: CallPort) -> None:
@@ -261,9 +282,11 @@ class SocketTransport:
             missing = round(min(event.ms / 1000, GAP_LIMIT_S) * self._wire.rate_hz)
             port.push_audio(self._to_speech.push(silence(missing)))
         elif isinstance(event, Marked):
-            self._account.confirm(event.name, _now())
+            self._account.confirm(event.name, self._now())
         elif isinstance(event, Digit):
             port.push_digit(event.digit)
+        elif isinstance(event, Stopped):
+            self._part("the caller hung up", 1000)
         elif isinstance(event, Started):
             raise ProtocolError("a second start message on one socket")
         else:
@@ -272,7 +295,7 @@ class SocketTransport:
     async def _play(self, port: CallPort) -> None:
         pacer = self._account.pacer
         while not self._over.is_set():
-            while pacer.due(now := _now()):
+            while pacer.due(now := self._now()):
                 self._send_frame(port, now)
             await self._alarm.sleep_until(pacer.next_at)
 
@@ -330,10 +353,11 @@ class SocketTransport:
         for message in messages:
             if len(self._outbox) >= OUTBOX_LIMIT:
                 self._outbox.clear()
-                if self._port is not None:
-                    self._port.hang_up("the far end reads too slowly")
-                self._end("reads too slowly", POLICY_VIOLATION)
+                self._part("the far end reads too slowly", POLICY_VIOLATION)
                 return
+            waits = self._outbox or self._draining
+            if self._short is not None and not waits and self._short.send_now(message):
+                continue
             self._outbox.append((message, samples))
             self._outbox_filled.set()
 
@@ -348,17 +372,17 @@ class SocketTransport:
 
     async def _drain(self) -> None:
         self._outbox_filled.clear()
-        while self._outbox:
-            message, _ = self._outbox.popleft()
-            if isinstance(message, str):
-                await self._socket.send_text(message)
-            else:
-                await self._socket.send_bytes(message)
+        self._draining = True
+        try:
+            while self._outbox:
+                message, _ = self._outbox.popleft()
+                if isinstance(message, str):
+                    await self._socket.send_text(message)
+                else:
+                    await self._socket.send_bytes(message)
+        finally:
+            self._draining = False
 
 
 def _fit(reason: str) -> str:
     return reason.encode()[:REASON_BYTES].decode(errors="ignore")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
