@@ -71,6 +71,13 @@ def test_the_openai_schema_is_json_and_names_every_tool() -> None:
         ("set_alarm", {"when": "half past six tomorrow"}, "Alarm set for tomorrow at six thirty in the morning."),
         (
             "set_alarm",
+            {"when": "friday at seven"},
+            "Alarm set for Friday, March sixth at seven o'clock in the morning.",
+        ),
+        ("get_time", {"place": "manila"}, "In Manila it is four twenty in the morning."),
+        ("get_time", {"place": "los angeles"}, "In Los Angeles it is twelve twenty in the afternoon, Pacific Time."),
+        (
+            "set_alarm",
             {"when": "7am and 8am"},
             "Alarms set for tomorrow at seven o'clock in the morning and tomorrow at eight o'clock in the morning.",
         ),

@@ -29,7 +29,7 @@ def get_time(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
     if found is None:
         raise NotUnderstood(f"Sorry, I do not know the time zone of {place}.")
     there = context.now().astimezone(found[1])
-    zone = zone_name(there.strftime("%Z"))
+    zone = zone_name(there)
     name = found[0].title() if len(found[0]) > 3 else found[0].upper()
     where = zone if zone.lower().startswith(found[0].split()[0]) else name
     speech = f"In {where} it is {spoken_clock(there)}{f', {zone}' if zone and where != zone else ''}."

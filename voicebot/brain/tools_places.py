@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
@@ -132,9 +133,11 @@ Pacific/Auckland: auckland, new zealand, wellington
 Pacific/Fiji: fiji
 UTC: utc, gmt, greenwich, greenwich mean, zulu, universal
 """
-_NAMES = {"EST": "Eastern", "EDT": "Eastern", "CST": "Central", "CDT": "Central", "MST": "Mountain", "MDT": "Mountain",
-          "PST": "Pacific", "PDT": "Pacific", "GMT": "Greenwich Mean", "BST": "British Summer", "IST": "Indian",
-          "JST": "Japan", "CET": "Central European", "CEST": "Central European", "UTC": "Universal"}  # fmt: skip
+_NAMES = {"EST": ("Eastern", -5), "EDT": ("Eastern", -4), "CST": ("Central", -6), "CDT": ("Central", -5),
+          "MST": ("Mountain", -7), "MDT": ("Mountain", -6), "PST": ("Pacific", -8), "PDT": ("Pacific", -7),
+          "GMT": ("Greenwich Mean", 0), "BST": ("British Summer", 1), "IST": ("Indian", 5.5), "JST": ("Japan", 9),
+          "CET": ("Central European", 1), "CEST": ("Central European", 2), "UTC": ("Universal", 0)}  # fmt: skip
+"""With the hours from UTC: Manila has a PST of its own, Shanghai a CST, Dublin and Jerusalem an IST."""
 
 
 def _read_zones() -> dict[str, str]:
@@ -169,6 +172,7 @@ def find_zone(place: str, close: bool = True) -> tuple[str, ZoneInfo] | None:
     return (alike[0], ZoneInfo(PLACES[alike[0]])) if alike else None
 
 
-def zone_name(abbreviation: str) -> str:
-    """Words for a zone that people name, "" for one that only has an offset."""
-    return f"{_NAMES[abbreviation]} Time" if abbreviation in _NAMES else ""
+def zone_name(there: datetime) -> str:
+    """Words for the zone of an aware time, if people name it; "" for one that only has an offset."""
+    name, hours = _NAMES.get(there.strftime("%Z"), ("", 0))
+    return f"{name} Time" if name and there.utcoffset() == timedelta(hours=hours) else ""

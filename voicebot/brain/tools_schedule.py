@@ -99,7 +99,7 @@ def set_alarm(context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
     old = _replaced(context, "alarm", arguments)
     for moment in moments:
         context.schedule(moment, "alarm", f"It is {spoken_clock(moment)}. This is your alarm.")
-    said = " and ".join(spoken_moment(moment, now) for moment in moments).removeprefix("at ")
+    said = " and ".join(spoken_moment(moment, now) for moment in moments).removeprefix("at ").removeprefix("on ")
     value = {"times": [moment.isoformat(timespec="minutes") for moment in moments]}
     return ToolResult(value, f"Alarm{'s' if len(moments) > 1 else ''} {'changed to' if old else 'set for'} {said}.")
 
