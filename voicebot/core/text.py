@@ -33,7 +33,7 @@ _STRANDED = _words("for from about with at like do did does am are is was were c
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
 _WORD = re.compile(r"\S+(?=\s)")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’)\]]*(?=\s)")
-_SURE_END = re.compile(r"[^\W\d_][,;]$")
+_SURE_END = re.compile(r"[^\W\d_][,;]\Z")
 """Behind a letter these end a clause whatever comes next; a full stop may not ("voicebot.io"), nor "?" ("?!")."""
 _AFTER_MARK = "\"'”’)]"
 _ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|e\.g|i\.e|[a-z])|^\s*\d+)\.$", re.IGNORECASE)
@@ -112,11 +112,11 @@ class ClauseSplitter:
         self._pending += delta
         clauses = []
         while (cut := self._cut()) is not None:
-            clause = speakable(self._pending[:cut])
-            self._pending = self._pending[cut:]
-            if clause:
+            piece, self._pending = self._pending[:cut], self._pending[cut:]
+            if clause := speakable(piece):
                 clauses.append(clause)
-                self._first, self._early = False, not self._pending
+                self._early = self._first and not self._pending and _SURE_END.search(piece) is not None
+                self._first = False
         return clauses
 
     def flush(self) -> list[str]:

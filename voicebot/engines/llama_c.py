@@ -133,7 +133,6 @@ class Context:
         self.cores = os.cpu_count() or 1
         self.threads = options.threads or max(1, self.cores // 2)
         self._most = (self.threads, self.threads)
-        self._others = _Others()
         params = self._cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = options.cells, options.sequences
         params.n_batch = params.n_ubatch = options.batch
@@ -144,6 +143,7 @@ class Context:
         if not self._pointer:
             said = "; ".join(_log.lines) or "no reason given"
             raise EngineUnavailable(f"llama.cpp cannot make a context of {options.cells} cells: {said}; lower cells")
+        self._others = _Others()
         self._memory = self._cpp.llama_get_memory(self._pointer)
         self.cells = int(self._cpp.llama_n_ctx(self._pointer))
         self._rows = _Rows(self._cpp, options.batch)
