@@ -92,7 +92,7 @@ def test_a_first_clause_without_a_comma_ends_where_a_speaker_breathes(text: str,
     [
         (["Of", " course", ","], ["Of course,"]),
         (["“Do go", ",", "” he said."], ['"Do go,', "he said."]),
-        (["Go on\n", "“Yes.” He said no."], ["Go on", '"Yes."', "He said no."]),
+        (["Go on\n", '"Yes." He said no.'], ["Go on", '"Yes."', "He said no."]),
         (["Well", ","], []),
         (["Really sure", "?"], []),
         (["It is", " 10", ","], []),
