@@ -48,6 +48,20 @@ def test_a_turn_is_heard_answered_and_remembered() -> None:
     assert 200 <= turn["v2v_ms"] < 700
 
 
+def test_a_wait_ends_with_the_speech_that_fills_it_and_not_with_the_next_whole_window() -> None:
+    """Speech comes 20 ms at a time here, and windows have 32."""
+
+    async def act(world: Script) -> None:
+        for _ in range(8):
+            await ask(world)
+
+    world = perform(act, min_wait_ms=325, max_wait_ms=325)
+    events = [json.loads(line) for line in world.writer.lines() if '"command"' not in line][1:]
+    ends = [event["stop_sample"] for event in events if event.get("event") == "SilenceLasted"]
+    assert len(ends) >= 6, "but where the speech that fills it ends a window"
+    assert all(end % 320 == 0 and end % 512 for end in ends)
+
+
 def test_while_the_caller_speaks_the_model_reads_ahead_and_answers_once() -> None:
     async def act(world: Script) -> None:
         world.llm.engine.caches_prompts = True

@@ -41,6 +41,8 @@ class Calls:
         self.batch = WindowBatch(self.vad)  # type: ignore[arg-type]
         self.rings = [SpeechRing() for _ in range(count)]
         self.heard: list[list[tuple[float, int, float]]] = [[] for _ in range(count)]
+        self.settled: list[list[int]] = [[] for _ in range(count)]
+        """How many windows each call had been told when it was told that there are no more."""
         self.failed: list[int] = []
         self.windows: list[CallWindows] = [self._open(call) for call in range(count)]
 
@@ -53,7 +55,10 @@ class Calls:
 
     def push(self, call: int, value: int, samples: int = WINDOW_SAMPLES) -> None:
         self.rings[call].push(np.full(samples, value, np.int16))
-        self.windows[call].more()
+        self.windows[call].more(lambda: self._settled(call))
+
+    def _settled(self, call: int) -> None:
+        self.settled[call].append(len(self.heard[call]))
 
 
 def with_calls(count: int, body: Callable[[Calls], Any]) -> Calls:
@@ -154,3 +159,35 @@ def test_a_call_that_ends_while_it_waits_is_told_nothing() -> None:
     calls = with_calls(2, body)
     assert calls.heard == [[], [(0.0, WINDOW_SAMPLES, 2.0)]]
     assert calls.vad.runs == [1]
+
+
+def test_it_is_told_when_all_windows_that_are_whole_have_been_judged_at_once_where_there_is_none() -> None:
+    async def body(calls: Calls) -> None:
+        calls.push(0, 1, WINDOW_SAMPLES - 1)
+        assert calls.settled == [[0], []]
+        calls.push(0, 1, WINDOW_SAMPLES + 1)
+        calls.push(0, 1, 1)
+        assert calls.settled == [[0], []]
+        await asyncio.sleep(0)
+        assert calls.settled == [[0, 2], []]
+        calls.push(1, 1)
+        calls.windows[1].close()
+        calls.push(1, 1, 1)
+        await asyncio.sleep(0)
+        assert calls.settled == [[0, 2], []]
+
+    with_calls(2, body)
+
+
+def test_a_fault_in_what_follows_the_windows_is_the_end_of_its_own_call_and_no_other() -> None:
+    def fail() -> None:
+        raise AssertionError("a fault of ours")
+
+    async def body(calls: Calls) -> None:
+        calls.push(0, 1)
+        calls.windows[0].more(fail)
+        calls.push(1, 2)
+        await asyncio.sleep(0)
+
+    calls = with_calls(2, body)
+    assert (calls.failed, calls.settled) == ([0], [[], [1]])

@@ -29,7 +29,7 @@ from voicebot.brain.reply import Reply
 from voicebot.brain.toolbox import Toolbox
 from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
-from voicebot.core.audio import Pcm, SpeechRing
+from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.client_turns import ClientTurns
 from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
@@ -149,11 +149,17 @@ class Session:
     def _open(self) -> bool:
         return self._group is not None and not self.ended
 
-    def push_audio(self, pcm: Pcm) -> None:
+    def push_audio(self, pcm: Pcm, then: Callable[[], None] | None = None) -> None:
         if not self._open:
             return
         self._ring.push(pcm)
-        self._windows.more()
+        self._windows.more(partial(self._windows_told, then))
+
+    def _windows_told(self, then: Callable[[], None] | None) -> None:
+        if (silence := self._silence()) is not None:
+            self._apply(silence)
+        if then is not None:
+            then()
 
     def _window_heard(self, stop: int, probability: float) -> None:
         if self._open:
@@ -280,9 +286,14 @@ class Session:
         self._crashed, self._reason = True, "internal error"
         self._over.set()
 
+    def _silence(self) -> ev.SilenceLasted | None:
+        """What has come of a window that is not whole yet, where a turn waits for no more."""
+        due, come = self._machine.due_sample, self._ring.stop_sample
+        waited = due is not None and due <= come < self._windows.judged_to + WINDOW_SAMPLES
+        return ev.SilenceLasted(come) if waited else None
+
     def _drain(self) -> None:
-        while self._events:
-            event = self._events.popleft()
+        while (event := self._events.popleft() if self._events else self._silence()) is not None:
             now = self._now = max(self._now, round(self._loop.time() - self._began, 6))
             commands = self._machine.step(event, now)
             self._recorder.step(event, now, commands)

@@ -55,9 +55,12 @@ class WindowBatch:
     def _judge(self) -> None:
         """One window of each call at a time, until there is none left."""
         calls, self._waiting = self._waiting, []
-        while calls := [call for call in calls if call.take()]:
-            for call, outcome in zip(calls, self._outcomes(calls), strict=True):
+        going = calls
+        while going := [call for call in going if call.take()]:
+            for call, outcome in zip(going, self._outcomes(going), strict=True):
                 call.tell(outcome)
+        for call in calls:
+            call.settle()
 
     def _outcomes(self, calls: list[CallWindows]) -> list[float | EngineError]:
         """A window that cannot be judged is the end of its own call and no other."""
@@ -86,15 +89,25 @@ class CallWindows:
         self._ring = ring
         self._heard = heard
         self._failed = failed
-        self._stop = 0
+        self.judged_to = 0
+        """One past the last sample of the last window that was judged."""
+        self._then: Callable[[], None] = lambda: None
         self._waiting = False
         self._closed = False
 
-    def more(self) -> None:
-        """Speech has been added to the ring."""
-        if not self._waiting and self._whole():
+    def more(self, then: Callable[[], None]) -> None:
+        """Speech has been added to the ring. `then` is called when all windows that are whole have been told.
+
+        More speech before that puts its own in this one's place.
+        """
+        self._then = then
+        if self._waiting:
+            return
+        if self._whole():
             self._waiting = True
             self._batch.add(self)
+        else:
+            self.settle()
 
     def close(self) -> None:
         """Nothing more is told."""
@@ -105,19 +118,28 @@ class CallWindows:
         """Have the next window in `window`; False where there is no whole one."""
         self._waiting = self._whole()
         if self._waiting:
-            self.window = self._ring.read(self._stop, self._stop + WINDOW_SAMPLES)
+            self.window = self._ring.read(self.judged_to, self.judged_to + WINDOW_SAMPLES)
         return self._waiting
 
     def tell(self, outcome: float | EngineError) -> None:
-        self._stop += WINDOW_SAMPLES
+        self.judged_to += WINDOW_SAMPLES
         if self._closed:
             return
         try:
             if isinstance(outcome, EngineError):
                 raise outcome
-            self._heard(self._stop, outcome)
+            self._heard(self.judged_to, outcome)
         except Exception as error:  # noqa: BLE001 - other calls' windows are told after this one
             self._failed(error)
 
+    def settle(self) -> None:
+        """Nothing whole is left."""
+        if self._closed:
+            return
+        try:
+            self._then()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(error)
+
     def _whole(self) -> bool:
-        return not self._closed and self._ring.stop_sample - self._stop >= WINDOW_SAMPLES
+        return not self._closed and self._ring.stop_sample - self.judged_to >= WINDOW_SAMPLES

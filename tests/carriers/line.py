@@ -7,7 +7,7 @@ What the caller really heard is the carrier's recording; what we believe is `Spe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -117,7 +117,7 @@ class Talk:
 
     # ---- CallPort
 
-    def push_audio(self, pcm: Pcm) -> None:
+    def push_audio(self, pcm: Pcm, then: Callable[[], None] | None = None) -> None:
         self.speech.append(pcm)
 
     def pull_audio(self, samples: int) -> Pcm | None:

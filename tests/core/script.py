@@ -33,6 +33,7 @@ class Script:
         self.machine = ClientTurns(self.settings)
         self.now = 0.0
         self.sample = 0
+        self._come = 0
         self.heard_ms = 0.0
         self.log: list[ev.Command] = []
         self.steps: list[tuple[ev.Event, list[ev.Command]]] = []
@@ -60,6 +61,12 @@ class Script:
 
     def quiet(self, ms: int) -> None:
         self.speak(ms, probability=0.01)
+
+    def lull(self, ms: int) -> None:
+        """More of a silent window comes than has come of it yet."""
+        self._until(self.now + ms / 1000)
+        self._come = max(self._come, self.sample) + samples(ms)
+        self.feed(ev.SilenceLasted(self._come))
 
     def wait(self, ms: float) -> None:
         """Time passes and no windows come."""

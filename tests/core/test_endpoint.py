@@ -75,3 +75,14 @@ def test_a_cut_ends_the_voiced_stretch_once() -> None:
     assert ear.endpoint.cut() == SoftEnded(3 * 512)
     assert ear.endpoint.cut() is None
     assert ear.push(0.0, 0.9, 0.9, 0.9) == [(8, SpeechResumed())]
+
+
+def test_what_has_come_of_a_window_is_silence_until_the_window_is_judged() -> None:
+    ear = Ear()
+    ear.push(0.9, 0.9, 0.9, 0.0)
+    assert [ear.endpoint.wait(4 * 512 + more) for more in (0, -1, 512)] == [False] * 3
+    assert ear.endpoint.silence_ms == 32
+    assert ear.endpoint.wait(4 * 512 + 160) and not ear.endpoint.wait(4 * 512 + 160)
+    assert (ear.endpoint.silence_ms, ear.endpoint.sample_after(50.03)) == (42, 3 * 512 + 801)
+    ear.push(0.9)
+    assert ear.endpoint.silence_ms == 0

@@ -91,6 +91,58 @@ def test_what_an_end_of_turn_model_says_stands_against_the_rule_of_the_last_word
     assert talk.all(ev.CommitReply) == [ev.CommitReply(3)]
 
 
+def test_a_wait_ends_when_the_speech_has_come_so_far_and_not_with_the_next_whole_window() -> None:
+    talk = Script()
+    talk.speak(480)
+    assert talk.machine.due_sample is None
+    talk.quiet(64)
+    assert talk.machine.due_sample is None
+    talk.feed(ev.EndScored(talk.draft, 1.0))
+    talk.transcribe("hello there")
+    assert talk.machine.due_sample == (480 + 200) * 16
+    talk.quiet(128)
+    talk.skip()
+    talk.lull(4)
+    talk.expect()
+    assert talk.machine.due_sample == (480 + 200) * 16
+    talk.lull(4)
+    talk.expect(ev.StopListening(1), ev.CommitReply(3), ev.StartPlayout(3))
+    assert talk.machine.due_sample is None
+    talk.lull(4)
+    assert talk.machine.counts["ignored"] == 1
+
+
+def test_words_that_come_late_find_the_silence_that_has_come_since_the_last_window() -> None:
+    talk = Script()
+    talk.speak(480)
+    talk.quiet(192)
+    talk.feed(ev.EndScored(talk.draft, 1.0))
+    talk.lull(16)
+    talk.skip()
+    talk.transcribe("hello there")
+    talk.expect(ev.BeginReply(3, 1, "hello there"), ev.StopListening(1), ev.CommitReply(3), ev.StartPlayout(3))
+
+
+def test_a_caller_who_goes_on_in_the_window_that_a_wait_looked_into_is_heard_all_the_same() -> None:
+    talk = Script()
+    talk.say("set a timer for")
+    talk.quiet(448)
+    talk.lull(16)
+    talk.skip()
+    talk.speak(480)
+    talk.expect(ev.AbortDraft(draft=2, turn=1))
+    assert talk.machine.due_sample is None
+
+
+def test_silence_over_the_bot_is_due_nowhere() -> None:
+    talk = Script()
+    talk.ask("hello there")
+    talk.answer("Good day to you.", 2000)
+    talk.speak(480)
+    talk.quiet(64)
+    assert talk.machine.due_sample is None
+
+
 def test_a_late_score_commits_at_once_when_the_silence_is_long_enough() -> None:
     talk = Script()
     talk.say("set a timer for")

@@ -20,6 +20,7 @@ STEPS = st.one_of(
     st.tuples(st.just("speak"), st.integers(1, 30)),
     st.tuples(st.just("quiet"), st.integers(1, 45)),
     st.tuples(st.just("wait"), st.integers(1, 4000)),
+    st.tuples(st.just("lull"), st.integers(0, 40)),
     st.tuples(st.just("heard"), st.integers(0, 3000)),
     st.tuples(st.just("transcribed"), PICK, WORDS),
     st.tuples(st.just("partial"), PICK, WORDS),
@@ -120,6 +121,8 @@ def play(steps: list[Any], **options: Any) -> Script:
                 talk.quiet(args[0] * 32)
             case "wait":
                 talk.wait(args[0])
+            case "lull":
+                talk.lull(args[0])
             case "heard":
                 talk.heard_ms = args[0]
             case _:

@@ -43,9 +43,11 @@ class FakePort:
     def heard_speech(self) -> Pcm:
         return np.concatenate(self.speech) if self.speech else np.zeros(0, np.int16)
 
-    def push_audio(self, pcm: Pcm) -> None:
+    def push_audio(self, pcm: Pcm, then: Callable[[], None] | None = None) -> None:
         assert pcm.dtype == np.int16 and pcm.ndim == 1
         self.speech.append(pcm)
+        if then is not None:
+            then()
 
     def pull_audio(self, samples: int) -> Pcm | None:
         self.pulls += 1

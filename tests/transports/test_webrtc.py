@@ -229,8 +229,8 @@ class TimedPort(FakePort):
         self.came_s: list[float] = []
         self._samples = 0
 
-    def push_audio(self, pcm: Pcm) -> None:
-        super().push_audio(pcm)
+    def push_audio(self, pcm: Pcm, then: Callable[[], None] | None = None) -> None:
+        super().push_audio(pcm, then)
         self._samples += len(pcm)
         self.came_s += [asyncio.get_running_loop().time()] * (self._samples // 320 - len(self.came_s))
 
@@ -302,6 +302,7 @@ def test_events_sent_before_the_channel_opens_arrive_first_and_in_order() -> Non
             await connection.setRemoteDescription(RTCSessionDescription(transport.answer_sdp, "answer"))
             await until(lambda: len(got) == 64)
             transport.send_event({"n": "last"})
+            assert not transport._channel.bufferedAmount, "what is said goes first"
             transport.close("done")
         await until(lambda: len(got) == 65)
         assert [json.loads(text)["n"] for text in got] == [*range(64), "last"]

@@ -103,7 +103,13 @@ def commits(ear: Ear, pcm: Pcm, probabilities: Sequence[float], settings: TurnSe
     for number, probability in enumerate(probabilities):
         at = (number + 1) * WINDOW_SAMPLES
         todo = machine.step(ev.WindowHeard(at, probability), at / SPEECH_RATE_HZ)
-        while todo:
+        end = at + WINDOW_SAMPLES
+        while todo or ((due := machine.due_sample) is not None and due < end):
+            if not todo:
+                assert due is not None
+                at = due
+                todo = machine.step(ev.SilenceLasted(at), at / SPEECH_RATE_HZ)
+                continue
             command = todo.pop(0)
             if isinstance(command, ev.BeginDraft):
                 words = ear.hear(pcm[command.start_sample : command.stop_sample], pcm[command.start_sample : at])

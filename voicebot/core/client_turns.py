@@ -20,7 +20,7 @@ from voicebot.core.endpoint import SoftEnded
 from voicebot.core.history import Exchange, ToolUse
 from voicebot.core.playout import ReplyPlayout
 from voicebot.core.settings import TurnSettings
-from voicebot.core.talk import Reply, Turn, wait_ms
+from voicebot.core.talk import Reply, Turn
 from voicebot.core.turn import TurnMachine
 
 COMMITS_WAITING = 8
@@ -122,7 +122,7 @@ class ClientTurns(TurnMachine):
         elif self._live is None or turn.overlaps:
             if self._answers or not turn.words:
                 super()._try_commit(turn)
-            elif self._deaf or self._endpoint.silence_ms >= wait_ms(self.settings, turn.end_probability()):
+            elif self._waited(turn):
                 self._stand(turn)
 
     def _stand(self, turn: Turn) -> None:

@@ -9,6 +9,7 @@ How long a silence ends the turn is not decided here: the turn machine reads `si
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from voicebot.core.settings import TurnSettings
@@ -85,6 +86,10 @@ class Endpointer:
         """Since the last voiced window."""
         return (self._now_sample - self.voiced_until) / SAMPLES_PER_MS
 
+    def sample_after(self, silence_ms: float) -> int:
+        """One past the sample with which silence will have lasted so long."""
+        return self.voiced_until + math.ceil(silence_ms * SAMPLES_PER_MS)
+
     def push(self, speech_probability: float, stop_sample: int) -> Edge | None:
         """At most one edge a window. Between the two thresholds a window continues what was."""
         self._now_sample = stop_sample
@@ -93,6 +98,13 @@ class Endpointer:
         if speech_probability >= limit:
             return self._voiced(stop_sample)
         return self._unvoiced()
+
+    def wait(self, stop_sample: int) -> bool:
+        """Take what has come of a window that is not whole for silence; False, and nothing done, for anything else."""
+        if not self._now_sample < stop_sample < self._now_sample + WINDOW:
+            return False
+        self._now_sample = stop_sample
+        return True
 
     def _voiced(self, stop_sample: int) -> Edge | None:
         start = stop_sample - WINDOW

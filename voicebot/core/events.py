@@ -70,6 +70,13 @@ class WindowHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceLasted:
+    """The caller's speech has come up to `stop_sample`, which ends no window: the machine's `due_sample` is in."""
+
+    stop_sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartialTranscribed:
     """A guess at an utterance that is still being spoken."""
 
@@ -175,6 +182,7 @@ class CallEnded:
 Event = (
     CallStarted
     | WindowHeard
+    | SilenceLasted
     | PartialTranscribed
     | DraftTranscribed
     | DraftFailed

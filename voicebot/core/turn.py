@@ -41,6 +41,7 @@ class TurnMachine(DraftSide):
         self._handlers: dict[type[Any], Callable[[Any], bool]] = {
             ev.CallStarted: self._on_started,
             ev.WindowHeard: self._on_window,
+            ev.SilenceLasted: self._on_silence,
             ev.PartialTranscribed: self._on_partial,
             ev.DraftTranscribed: self._on_transcribed,
             ev.DraftFailed: self._on_draft_failed,
@@ -57,6 +58,17 @@ class TurnMachine(DraftSide):
     def deadline(self) -> float | None:
         """When the shell must step DeadlinePassed at the latest, if nothing else happens; monotonic seconds."""
         return self._timers.next
+
+    @property
+    def due_sample(self) -> int | None:
+        """When the caller's speech has come so far, silence has lasted long enough; None where that decides nothing.
+
+        A wait ends there, and not with the next window that is whole.
+        """
+        turn = self._turn
+        if turn is None or turn.overlaps or turn.draft_text is None or self._waited(turn):
+            return None
+        return self._endpoint.sample_after(wait_ms(self.settings, turn.end_probability()))
 
     @property
     def voiced_until(self) -> int:
@@ -122,6 +134,12 @@ class TurnMachine(DraftSide):
         if turn.overlaps and self._endpoint.voiced_ms >= self.settings.interrupt_ms:
             self._yield_floor(turn)
         self._try_commit(turn)
+
+    def _on_silence(self, event: ev.SilenceLasted) -> bool:
+        if self._turn is None or not self._endpoint.wait(event.stop_sample):
+            return False
+        self._try_commit(self._turn)
+        return True
 
     def _open_turn(self, edge: SpeechStarted) -> None:
         number = self._next_id()
@@ -197,10 +215,7 @@ class TurnMachine(DraftSide):
     # ---- the commit
 
     def _try_commit(self, turn: Turn) -> None:
-        if turn.overlaps or turn.draft_text is None:
-            return
-        silence = float("inf") if self._deaf else self._endpoint.silence_ms
-        if silence < wait_ms(self.settings, turn.end_probability()):
+        if turn.overlaps or turn.draft_text is None or not self._waited(turn):
             return
         if turn.words and turn.reply is None:
             self._draft_reply(turn)
@@ -211,6 +226,10 @@ class TurnMachine(DraftSide):
         self._drop_turn(turn)
         if voiced_ms >= self.settings.unheard_ms:
             self._say(self.settings.not_understood)
+
+    def _waited(self, turn: Turn) -> bool:
+        """Whether silence has lasted long enough, for all that is known of the turn."""
+        return self._deaf or self._endpoint.silence_ms >= wait_ms(self.settings, turn.end_probability())
 
     def _commit(self, turn: Turn, reply: Reply) -> None:
         self._close_turn(turn)

@@ -14,6 +14,9 @@ from voicebot.engines.llama_c import Row
 
 TRIES = 3
 SIZES = (2, 4, 8, 16)
+SHORT_S = 0.003
+"""A decode that takes one thread no longer is not shared: a second could save 1 ms of it, and in a call, where threads
+sleep between decodes and the loop and the recogniser want the cores too, waiting for it costs several."""
 TIE = 1.1
 """Together is preferred up to this ratio: it is fairer to all replies."""
 
@@ -45,7 +48,7 @@ def choose_threads(
     decoder: Decoder, counts: Sequence[int], most: int, clock: Callable[[], float] = time.perf_counter
 ) -> None:
     """Let one row, and `most` rows, each be decoded on the most threads of `counts`, in rising order, that are not
-    clearly slower.
+    clearly slower; on the fewest where that is over in `SHORT_S`.
 
     In doubt on more: other models that load at this moment slow down many threads more than few. Leaves the cache
     empty. Raises: EngineError.
@@ -57,7 +60,8 @@ def choose_threads(
             decoder.use_threads(count, count)
             took[count] = _fastest(decoder, size, clock)
         best = min(took.values())
-        chosen.append(max(count for count in counts if took[count] <= TIE * best))
+        short = took[counts[0]] <= SHORT_S
+        chosen.append(counts[0] if short else max(count for count in counts if took[count] <= TIE * best))
     decoder.use_threads(*chosen)
     decoder.clear()
 

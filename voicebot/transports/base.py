@@ -41,8 +41,12 @@ class CallPort(Protocol):
     @property
     def call_id(self) -> str: ...
 
-    def push_audio(self, pcm: Pcm) -> None:
-        """Caller's speech: int16[n], mono, 16 kHz, any n >= 0, in order, gaps already filled with silence."""
+    def push_audio(self, pcm: Pcm, then: Callable[[], None] | None = None) -> None:
+        """Caller's speech: int16[n], mono, 16 kHz, any n >= 0, in order, gaps already filled with silence.
+
+        `then` is called when all that it brings about at once is done, which may be some ms later, or never if more
+        comes first.
+        """
         ...
 
     def pull_audio(self, samples: int) -> Pcm | None:

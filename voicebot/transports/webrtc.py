@@ -40,6 +40,8 @@ LOSS_EVERY_S = 2.0
 """Receiver reports come every second or so."""
 EVENTS_WAITING = 64
 """Events kept until the data channel opens; the newest beyond are dropped."""
+AFTER_SOUND_S = 0.005
+"""Events go out so late: what is said must not wait behind what is shown, and at a commit that is 3 ms of SCTP."""
 BUFFERED_LIMIT = 256 * 1024
 """Bytes that may wait in the data channel; events beyond are dropped: captions are not worth memory."""
 
@@ -61,6 +63,7 @@ class WebRtcTransport:
         self._port: CallPort | None = None
         self._channel: RTCDataChannel | None = None
         self._waiting: deque[str] = deque()
+        self._sending: asyncio.TimerHandle | None = None
         self._allowance = page.Allowance(per_s=10, burst=20)
         self._connected = asyncio.Event()
         self._over = asyncio.Event()
@@ -144,20 +147,18 @@ class WebRtcTransport:
         return self._track.unplayed_samples(_now())
 
     def sound_ready(self) -> None:
-        """Packets keep their pace."""
+        """Packets keep their pace, which is that of the caller's."""
 
     def clear(self) -> int:
         """Nothing: what is not with the browser already has not been pulled yet."""
         return 0
 
     def send_event(self, event: dict[str, Any]) -> None:
-        text = json.dumps(event, separators=(",", ":"))
-        channel = self._channel
-        if channel is None:
-            if len(self._waiting) < EVENTS_WAITING:
-                self._waiting.append(text)
-        elif channel.readyState == "open" and channel.bufferedAmount < BUFFERED_LIMIT:
-            channel.send(text)
+        if self._channel is None and len(self._waiting) >= EVENTS_WAITING:
+            return
+        self._waiting.append(json.dumps(event, separators=(",", ":")))
+        if self._channel is not None and self._sending is None:
+            self._sending = asyncio.get_running_loop().call_later(AFTER_SOUND_S, self._send_waiting)
 
     def close(self, reason: str) -> None:
         self._over.set()
@@ -169,7 +170,7 @@ class WebRtcTransport:
 
     def _hear(self, pcm: Pcm) -> None:
         if self._port is not None:
-            self._port.push_audio(pcm)
+            self._port.push_audio(pcm, then=self._track.follow)
 
     def _end(self, reason: str) -> None:
         if self._port is not None:
@@ -191,8 +192,15 @@ class WebRtcTransport:
             return
         self._channel = channel
         channel.on("message", self._take_message)
-        while self._waiting:
-            channel.send(self._waiting.popleft())
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        self._sending = None
+        channel = self._channel
+        while channel is not None and self._waiting:
+            text = self._waiting.popleft()
+            if channel.readyState == "open" and channel.bufferedAmount < BUFFERED_LIMIT:
+                channel.send(text)
 
     def _take_message(self, message: str | bytes) -> None:
         if self._port is None or not self._allowance.take(_now()):
@@ -215,6 +223,7 @@ class WebRtcTransport:
         channel = self._channel
         if channel is None or self._connection.connectionState != "connected":
             return
+        self._send_waiting()
         sent = asyncio.Event()
         channel.on("bufferedamountlow", sent.set)
         if channel.bufferedAmount:

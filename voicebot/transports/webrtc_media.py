@@ -17,6 +17,7 @@ import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from voicebot.core.audio import silence
+from voicebot.transports.alarm import Alarm
 from voicebot.transports.base import CallPort, Pcm
 from voicebot.transports.opus import CLOCK_HZ, OpusEncoder
 
@@ -44,6 +45,14 @@ _RISE = np.linspace(0.0, 1.0, EDGE_SAMPLES, endpoint=False, dtype=np.float32)
 _TIME_BASE = Fraction(1, CLOCK_HZ)
 
 
+STEADY_S = 0.003
+"""After the caller's packets, by the median, a frame goes out that nothing sent with one of them."""
+EARLY_S = 0.008
+"""A frame may go out so much before its time, and a late packet of the caller's be followed no further."""
+STEP_S = 0.001
+"""By which the clock moves with each packet: what is off is made up in a fifth of a second of silence."""
+
+
 class OpusTrack(MediaStreamTrack):
     """Takes 20 ms of speech on a steady clock and hands it to aiortc as an Opus packet."""
 
@@ -55,6 +64,7 @@ class OpusTrack(MediaStreamTrack):
         self.loss_percent = 0
         """That the far side is taken to have."""
         self._start_s: float | None = None
+        self._alarm = Alarm()
         self._frame = 0
         self._silent_frames = 0
         self._silence = b""
@@ -71,13 +81,28 @@ class OpusTrack(MediaStreamTrack):
         late = int((now - self._start_s) / FRAME_S) - self._frame
         if late > LATE_FRAMES:
             self._frame += late
-        await asyncio.sleep(max(0.0, self._start_s + self._frame * FRAME_S - now))
+        await self._alarm.sleep_until(self._start_s + self._frame * FRAME_S)
         if self.readyState != "live":
             raise MediaStreamError
         packet: av.Packet[Any] = av.Packet(self._encoded(self.next_frame(_now())))
         packet.pts, packet.time_base = round(self._frame * FRAME_S * CLOCK_HZ), _TIME_BASE
         self._frame += 1
         return packet
+
+    def follow(self) -> None:
+        """The caller's packet has come and is dealt with: what is said to it goes out now and not up to 20 ms later.
+
+        The clock is moved, while nothing is said, to where frames go out just behind the caller's; by small steps, so
+        that it follows their median, and not the jitter.
+        """
+        if self._start_s is None:
+            return
+        early_s = self._start_s + self._frame * FRAME_S - _now()
+        if self._silent_frames:
+            off_s = (early_s - STEADY_S + FRAME_S / 2) % FRAME_S - FRAME_S / 2
+            self._start_s -= min(max(off_s, -STEP_S), STEP_S)
+        if early_s <= EARLY_S:
+            self._alarm.ring()
 
     def note_loss(self, percent: int) -> None:
         """The far side lost so much of late. Copies come at once and go slowly: loss comes in bursts."""
