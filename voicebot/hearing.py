@@ -66,16 +66,16 @@ class Hearing:
         self._report = report
         self._turn = turn
         self._start = start_sample
-        self._voiced_to = start_sample
+        self._silent_from = start_sample
         self._narrowband = narrowband
         self._ending = ending
         self._draft: tuple[int, int, int] | None = None
         self._again = False
         self._wake = asyncio.Event()
 
-    def more(self, voiced_to: int) -> None:
-        """The ring has grown; the last window with voice in it ended at `voiced_to`."""
-        self._voiced_to = max(voiced_to, self._start)
+    def more(self, silent_from: int) -> None:
+        """The ring has grown; what is in it from `silent_from` on may be the silence that ends the turn."""
+        self._silent_from = max(silent_from, self._start)
         self._wake.set()
 
     def draft(self, draft: int, start_sample: int, stop_sample: int) -> None:
@@ -158,7 +158,7 @@ class Hearing:
             wanted = self._draft
             stop = self._ring.stop_sample if wanted is None else wanted[2]
             if fed < stop:
-                silent = stop - self._voiced_to if stop - self._voiced_to >= WINDOW_SAMPLES else 0
+                silent = stop - self._silent_from if stop - self._silent_from >= WINDOW_SAMPLES else 0
                 text = await self._stt.run(partial(_feed, stream, self._ring.read(fed, stop), silent))
                 fed = stop
                 if text != shown and self._draft is None:

@@ -166,7 +166,7 @@ class Session:
             self._told_samples = self._speaker.heard_samples()
             self._apply(ev.WindowHeard(stop, round(probability, 3), self._told_samples))
             for hearing, _ in self._hearing.values():
-                hearing.more(self._machine.voiced_until)
+                hearing.more(self._machine.silent_from)
 
     def _deaf(self, error: Exception) -> None:
         self._crash(f"the voice activity detector failed: {outline(error)}")

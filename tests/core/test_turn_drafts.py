@@ -95,6 +95,21 @@ def test_sound_over_the_bot_is_judged_early_all_the_same() -> None:
     talk.expect(ev.StopListening(4), ev.ResumePlayout(3))
 
 
+def test_without_drafts_a_recogniser_is_told_of_no_silence_to_guess_from_but_over_the_bot() -> None:
+    drafting, talk = Script(), Script(drafts=False)
+    for each in (drafting, talk):
+        each.speak(480)
+        each.quiet(96)
+    assert (drafting.machine.silent_from, talk.machine.silent_from) == (480 * 16, 576 * 16)
+    talk.quiet(128)
+    talk.transcribe("tell me a story")
+    talk.quiet(1216)
+    talk.answer("It is a long one.", 5000)
+    talk.speak(224)
+    talk.quiet(32)
+    assert talk.machine.silent_from == talk.sample - 512
+
+
 def test_they_may_be_given_up_and_taken_up_again_during_a_call() -> None:
     talk = Script()
     talk.feed(ev.DraftsAllowed(False))

@@ -363,11 +363,12 @@ def test_more_threads_are_used_unless_they_are_clearly_slower(
     alone: float, together: float, threads: tuple[int, int]
 ) -> None:
     slow = Slow({1: 22, 8: 96}, gain={1: alone, 8: together})
-    choose_threads(slow, (1, 2), 8, lambda: slow.now)
+    choose_threads(slow, (1, 2), 8, lambda: slow.now, lambda: slow.now)
     assert slow.threads == threads
 
 
 def test_a_decode_that_is_over_before_a_second_thread_is_awake_is_not_shared() -> None:
     slow = Slow({1: 0.0007, 8: 0.0041}, gain={1: 1.5, 8: 1.5})
-    choose_threads(slow, (1, 2), 8, lambda: slow.now)
+    busy = lambda: 10 * slow.now  # noqa: E731 - others are loading
+    choose_threads(slow, (1, 2), 8, busy, lambda: slow.now)
     assert slow.threads == (1, 2)

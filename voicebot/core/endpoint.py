@@ -46,7 +46,8 @@ class Endpointer:
     def __init__(self, settings: TurnSettings) -> None:
         self._settings = settings
         self.reset()
-        self._now_sample = 0
+        self.now_sample = 0
+        """One past the last sample that has been judged, or waited through."""
         self.voiced_until = 0
         """The end of the last voiced window."""
 
@@ -84,7 +85,7 @@ class Endpointer:
     @property
     def silence_ms(self) -> float:
         """Since the last voiced window."""
-        return (self._now_sample - self.voiced_until) / SAMPLES_PER_MS
+        return (self.now_sample - self.voiced_until) / SAMPLES_PER_MS
 
     def sample_after(self, silence_ms: float) -> int:
         """One past the sample with which silence will have lasted so long."""
@@ -92,7 +93,7 @@ class Endpointer:
 
     def push(self, speech_probability: float, stop_sample: int) -> Edge | None:
         """At most one edge a window. Between the two thresholds a window continues what was."""
-        self._now_sample = stop_sample
+        self.now_sample = stop_sample
         settings = self._settings
         limit = settings.speech_threshold if self._run_ms == 0 else settings.silence_threshold
         if speech_probability >= limit:
@@ -101,9 +102,9 @@ class Endpointer:
 
     def wait(self, stop_sample: int) -> bool:
         """Take what has come of a window that is not whole for silence; False, and nothing done, for anything else."""
-        if not self._now_sample < stop_sample < self._now_sample + WINDOW:
+        if not self.now_sample < stop_sample < self.now_sample + WINDOW:
             return False
-        self._now_sample = stop_sample
+        self.now_sample = stop_sample
         return True
 
     def _voiced(self, stop_sample: int) -> Edge | None:

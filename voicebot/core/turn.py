@@ -71,9 +71,13 @@ class TurnMachine(DraftSide):
         return self._endpoint.sample_after(wait_ms(self.settings, turn.end_probability()))
 
     @property
-    def voiced_until(self) -> int:
-        """The end of the last voiced window: what is in the ring behind it is silence, or not looked at yet."""
-        return self._endpoint.voiced_until
+    def silent_from(self) -> int:
+        """Where the silence begins that may be the end of the turn; where speech has come to if nothing is to be guessed.
+
+        A guess costs a pass of the recogniser at each short pause.
+        """
+        guesses = self._drafts or (self._turn is not None and self._turn.overlaps)
+        return self._endpoint.voiced_until if guesses else self._endpoint.now_sample
 
     @property
     def ended(self) -> bool:

@@ -15,7 +15,7 @@ from voicebot.engines.llama_c import Row
 TRIES = 3
 SIZES = (2, 4, 8, 16)
 SHORT_S = 0.003
-"""A decode that takes one thread no longer is not shared: a second could save 1 ms of it, and in a call, where threads
+"""A decode of no more work than this is not shared: a second thread could save 1 ms of it, and in a call, where threads
 sleep between decodes and the loop and the recogniser want the cores too, waiting for it costs several."""
 TIE = 1.1
 """Together is preferred up to this ratio: it is fairer to all replies."""
@@ -45,23 +45,29 @@ def fewest_together(decoder: Decoder, most: int, clock: Callable[[], float] = ti
 
 
 def choose_threads(
-    decoder: Decoder, counts: Sequence[int], most: int, clock: Callable[[], float] = time.perf_counter
+    decoder: Decoder,
+    counts: Sequence[int],
+    most: int,
+    clock: Callable[[], float] = time.perf_counter,
+    work: Callable[[], float] = time.thread_time,
 ) -> None:
     """Let one row, and `most` rows, each be decoded on the most threads of `counts`, in rising order, that are not
-    clearly slower; on the fewest where that is over in `SHORT_S`.
+    clearly slower; on the fewest where that is `SHORT_S` of work, by this thread's own time.
 
     In doubt on more: other models that load at this moment slow down many threads more than few. Leaves the cache
     empty. Raises: EngineError.
     """
     chosen = []
     for size in (1, most):
+        decoder.use_threads(counts[0], counts[0])
+        if _fastest(decoder, size, work) <= SHORT_S:
+            chosen.append(counts[0])
+            continue
         took = {}
         for count in counts:
             decoder.use_threads(count, count)
             took[count] = _fastest(decoder, size, clock)
-        best = min(took.values())
-        short = took[counts[0]] <= SHORT_S
-        chosen.append(counts[0] if short else max(count for count in counts if took[count] <= TIE * best))
+        chosen.append(max(count for count in counts if took[count] <= TIE * min(took.values())))
     decoder.use_threads(*chosen)
     decoder.clear()
 
