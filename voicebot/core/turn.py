@@ -72,7 +72,7 @@ class TurnMachine(DraftSide):
 
     @property
     def silent_from(self) -> int:
-        """Where the silence begins that may be the end of the turn; where speech has come to if nothing is to be guessed.
+        """Where the silence begins that may be the end of the turn; as far as speech has come if nothing is guessed.
 
         A guess costs a pass of the recogniser at each short pause.
         """
