@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.virtual_time import run
 from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
@@ -191,3 +192,34 @@ def test_a_fault_in_what_follows_the_windows_is_the_end_of_its_own_call_and_no_o
 
     calls = with_calls(2, body)
     assert (calls.failed, calls.settled) == ([0], [[], [1]])
+
+
+@pytest.mark.parametrize(
+    ("come", "sample", "reached"),
+    [
+        (320, 330, 330),
+        (320, 480, 480),
+        (320, 481, None),
+        (320, 300, 320),
+        (480, 512, None),
+        (640, 600, 640),
+        (1023, 1000, 1023),
+    ],
+    ids=["nearly", "half a piece", "not nearly", "passed", "a window will be whole", "the next", "almost whole"],
+)
+def test_a_sample_is_reached_with_the_piece_of_speech_nearest_to_it(come: int, sample: int, reached: int) -> None:
+    async def body(calls: Calls) -> None:
+        calls.push(0, 1, come)
+        assert calls.windows[0].reached(sample) == reached
+
+    with_calls(1, body)
+
+
+def test_nothing_is_reached_while_a_whole_window_waits_to_be_judged() -> None:
+    async def body(calls: Calls) -> None:
+        calls.push(0, 1, 600)
+        assert calls.windows[0].reached(560) is None
+        await asyncio.sleep(0)
+        assert calls.windows[0].reached(560) == 600
+
+    with_calls(2, body)

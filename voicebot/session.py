@@ -29,7 +29,7 @@ from voicebot.brain.reply import Reply
 from voicebot.brain.toolbox import Toolbox
 from voicebot.brain.tools_runs import CallTools
 from voicebot.core import events as ev
-from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
+from voicebot.core.audio import Pcm, SpeechRing
 from voicebot.core.client_turns import ClientTurns
 from voicebot.core.labels import Label
 from voicebot.core.settings import TurnSettings
@@ -287,10 +287,10 @@ class Session:
         self._over.set()
 
     def _silence(self) -> ev.SilenceLasted | None:
-        """What has come of a window that is not whole yet, where a turn waits for no more."""
-        due, come = self._machine.due_sample, self._ring.stop_sample
-        waited = due is not None and due <= come < self._windows.judged_to + WINDOW_SAMPLES
-        return ev.SilenceLasted(come) if waited else None
+        """What has come of a window that is not whole yet, where a turn waits for hardly more."""
+        due = self._machine.due_sample
+        reached = None if due is None else self._windows.reached(due)
+        return None if reached is None else ev.SilenceLasted(reached)
 
     def _drain(self) -> None:
         while (event := self._events.popleft() if self._events else self._silence()) is not None:

@@ -18,6 +18,8 @@ GATHER_S = 0.008
 """A quarter of a window. Each call brings 31 windows a second, so that ten calls bring two or three in this time."""
 FEW = 4
 """Calls at most that would gather too little in that time to be worth it."""
+NEAR_SAMPLES = 160
+"""Half of what most wires bring at once."""
 
 
 class WindowBatch:
@@ -89,8 +91,7 @@ class CallWindows:
         self._ring = ring
         self._heard = heard
         self._failed = failed
-        self.judged_to = 0
-        """One past the last sample of the last window that was judged."""
+        self._stop = 0
         self._then: Callable[[], None] = lambda: None
         self._waiting = False
         self._closed = False
@@ -109,6 +110,15 @@ class CallWindows:
         else:
             self.settle()
 
+    def reached(self, sample: int) -> int | None:
+        """How far the speech has come, if it has come to `sample` or nearly, and no window is or will be whole by then.
+
+        Nearly: a wire brings 20 ms at once, and what ends with the nearest piece ends in time on average.
+        """
+        come = max(sample, self._ring.stop_sample)
+        near = self._ring.stop_sample >= sample - NEAR_SAMPLES
+        return come if near and come < self._stop + WINDOW_SAMPLES else None
+
     def close(self) -> None:
         """Nothing more is told."""
         self._closed = True
@@ -118,17 +128,17 @@ class CallWindows:
         """Have the next window in `window`; False where there is no whole one."""
         self._waiting = self._whole()
         if self._waiting:
-            self.window = self._ring.read(self.judged_to, self.judged_to + WINDOW_SAMPLES)
+            self.window = self._ring.read(self._stop, self._stop + WINDOW_SAMPLES)
         return self._waiting
 
     def tell(self, outcome: float | EngineError) -> None:
-        self.judged_to += WINDOW_SAMPLES
+        self._stop += WINDOW_SAMPLES
         if self._closed:
             return
         try:
             if isinstance(outcome, EngineError):
                 raise outcome
-            self._heard(self.judged_to, outcome)
+            self._heard(self._stop, outcome)
         except Exception as error:  # noqa: BLE001 - other calls' windows are told after this one
             self._failed(error)
 
@@ -142,4 +152,4 @@ class CallWindows:
             self._failed(error)
 
     def _whole(self) -> bool:
-        return not self._closed and self._ring.stop_sample - self.judged_to >= WINDOW_SAMPLES
+        return not self._closed and self._ring.stop_sample - self._stop >= WINDOW_SAMPLES

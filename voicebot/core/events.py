@@ -71,7 +71,7 @@ class WindowHeard:
 
 @dataclass(frozen=True, slots=True)
 class SilenceLasted:
-    """The caller's speech has come up to `stop_sample`, which ends no window: the machine's `due_sample` is in."""
+    """The caller's speech has come up to `stop_sample`, or nearly; no window ends there. `due_sample` is reached."""
 
     stop_sample: int
 
