@@ -101,8 +101,8 @@ class Endpointer:
         return self._unvoiced()
 
     def wait(self, stop_sample: int) -> bool:
-        """Take what has come of a window that is not whole for silence; False, and nothing done, for anything else."""
-        if not self.now_sample < stop_sample < self.now_sample + WINDOW:
+        """Take what has come since the last window for silence; False, and nothing done, if nothing has."""
+        if stop_sample <= self.now_sample:
             return False
         self.now_sample = stop_sample
         return True

@@ -29,6 +29,12 @@ BIT_RATE = 32_000
 """Speech up to 12 kHz, mono, with room for the copies against loss. Source: RFC 7587 section 3.1.1."""
 LATE_FRAMES = 3
 """Frames that may be made up for at once after a stall; beyond, the time is skipped."""
+STEADY_S = 0.003
+"""So long after the caller's packets, by their median, a frame goes out that did not go with one of them."""
+EARLY_S = 0.008
+"""A frame goes out with a packet that comes so long before the frame's time, and with none that comes earlier."""
+STEP_S = 0.001
+"""By which the clock moves with each packet: what it is off is made up for in a fifth of a second of silence."""
 FAR_DELAY_S = 0.08
 """From sending a frame to its being heard: a browser's jitter buffer and device. Source: NetEq's target of 60 ms."""
 SETTLED_FRAMES = 10
@@ -43,14 +49,6 @@ EDGE_SAMPLES = RATE_HZ // 200
 """5 ms: long enough that a cut is no click, too short to be heard as anything else."""
 _RISE = np.linspace(0.0, 1.0, EDGE_SAMPLES, endpoint=False, dtype=np.float32)
 _TIME_BASE = Fraction(1, CLOCK_HZ)
-
-
-STEADY_S = 0.003
-"""After the caller's packets, by the median, a frame goes out that nothing sent with one of them."""
-EARLY_S = 0.008
-"""A frame may go out so much before its time, and a late packet of the caller's be followed no further."""
-STEP_S = 0.001
-"""By which the clock moves with each packet: what is off is made up in a fifth of a second of silence."""
 
 
 class OpusTrack(MediaStreamTrack):
