@@ -96,8 +96,9 @@ def perform(
 
 @pytest.mark.parametrize(("probability", "wait_ms"), [(1.0, 160), (0.485, 830), (0.0, 1500)])
 def test_the_models_word_sets_the_wait(probability: float, wait_ms: float) -> None:
+    """Speech comes 20 ms at a time, and the piece that ends nearest to the wait's end decides."""
     world = perform(ScriptTurn(probability))
-    assert wait_ms <= world.wait_ms <= wait_ms + 64
+    assert wait_ms - 10 <= world.wait_ms <= wait_ms + 64
     assert world.scores() == [probability]
     assert world.exchanges == [("what is next", "River table seven.")]
 

@@ -71,7 +71,7 @@ def test_a_load_of_two_calls_is_measured_without_a_gap_or_a_lost_turn(tmp_path: 
     assert [level["calls"] for level in figures["levels"]] == [1, 2]
     for level in figures["levels"]:
         assert level["v2v_ms"]["n"] >= level["calls"]
-        assert 200 < level["v2v_ms"]["p50"] < 1000
+        assert 150 < level["v2v_ms"]["p50"] < 1000, "200 ms from the last window with voice, which may end before it"
         assert level["barge_in_ms"]["p50"] > 0
         assert level["cpu_ms_per_s"] > 0
         assert (level["lost_turns"], level["failures"]) == (0, 0)
