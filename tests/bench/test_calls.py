@@ -27,6 +27,10 @@ SLOW = [
 ]
 
 
+HALF_PIECE_MS, WINDOW_MS = 10, 32
+"""A wait ends with the nearest piece of speech, and begins behind the last window that is mostly voice."""
+
+
 def run(*args: str) -> Any:
     answer = CliRunner().invoke(app, list(args))
     assert answer.exit_code == 0, answer.output
@@ -71,7 +75,7 @@ def test_a_load_of_two_calls_is_measured_without_a_gap_or_a_lost_turn(tmp_path: 
     assert [level["calls"] for level in figures["levels"]] == [1, 2]
     for level in figures["levels"]:
         assert level["v2v_ms"]["n"] >= level["calls"]
-        assert 150 < level["v2v_ms"]["p50"] < 1000, "200 ms from the last window with voice, which may end before it"
+        assert 200 - HALF_PIECE_MS - WINDOW_MS < level["v2v_ms"]["p50"] < 1000, "from the last window with voice"
         assert level["barge_in_ms"]["p50"] > 0
         assert level["cpu_ms_per_s"] > 0
         assert (level["lost_turns"], level["failures"]) == (0, 0)

@@ -39,6 +39,7 @@ def test_words_that_want_more_wait_through_a_pause_that_a_fixed_silence_cuts() -
     by_words = {point.name: point for point in patient.points}
     assert by_words["words, at most 1200 ms"].cut_off == {"300": 0.0, "500": 0.0, "800": 0.0}
     assert by_words["fixed 500 ms"].cut_off == {"300": 0.0, "500": 1.0, "800": 1.0}
+    assert by_words["fixed 300 ms"].cut_off == {"300": 1.0, "500": 1.0, "800": 1.0}, "a wait as long as the pause"
     assert 0 <= by_words["fixed 300 ms"].wait_ms.p50 - 300 <= 32, "the last window in which there is voice"
     finished = {point.name: point for point in hasty.points}["words, at most 1200 ms"]
     assert finished.wait_ms.p50 == pytest.approx(260, abs=40)

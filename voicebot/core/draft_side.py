@@ -6,8 +6,8 @@
 
 A draft has no side effects. While the caller speaks, the model that would answer reads what is known of the prompt, so
 that the draft costs it the last words only; a wrong guess changes no answer. Where there is no computing to spare
-(`DraftsAllowed(False)`), or drafts are switched off, nothing is read ahead, the transcript waits for `min_wait_ms` of
-silence and the reply for the commit; sound over the bot is judged early all the same.
+(`DraftsAllowed(False)`), or drafts are switched off, nothing is read ahead, the recogniser is told of no silence, the
+transcript waits for `min_wait_ms` of it and the reply for the commit; sound over the bot is judged early all the same.
 """
 
 from __future__ import annotations
