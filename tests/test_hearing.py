@@ -8,11 +8,12 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.sim.engines import CallerWords, SimStt
 from tests.sim.lane import Behaviour, VirtualLane
 from tests.virtual_time import run
-from voicebot.core.audio import WINDOW_SAMPLES, SpeechRing
+from voicebot.core.audio import WINDOW_SAMPLES, Pcm, SpeechRing
 from voicebot.core.events import DraftFailed, DraftTranscribed, Event, PartialTranscribed
 from voicebot.hearing import Hearing
 
@@ -81,18 +82,55 @@ def test_a_stream_tells_partial_words_and_then_the_draft() -> None:
     ]
 
 
-def test_a_stream_is_told_of_silence_from_the_first_whole_window_of_it_on() -> None:
-    async def body(ear: Ear) -> None:
-        stop = ear.say("hello")
-        for _ in range(3):
-            await asyncio.sleep(0.1)
-            ear.ring.push(np.zeros(WINDOW_SAMPLES // 2, dtype=np.int16))
-            ear.hearing.more(stop)
-        await asyncio.sleep(0.1)
-        ear.say("there")
-        await asyncio.sleep(0.1)
+def hiss(samples: int) -> Pcm:
+    """Too loud for a hush."""
+    return np.tile(np.array([500, -500], dtype=np.int16), samples // 2)
 
-    assert list(listen(body).stt.silences) == [0, 0, WINDOW_SAMPLES, 3 * WINDOW_SAMPLES // 2, 0]
+
+@pytest.mark.parametrize("guesses", [True, False])
+def test_a_stream_is_told_of_silence_from_the_first_whole_window_that_is_not_voiced(guesses: bool) -> None:
+    async def body(ear: Ear) -> None:
+        stop = ear.say("hello", "hello", "and", "again")
+        assert stop % WINDOW_SAMPLES == 0
+        for _ in range(4):
+            await asyncio.sleep(0.3)
+            ear.ring.push(hiss(WINDOW_SAMPLES // 2))
+            ear.hearing.more(stop if guesses else None)
+        await asyncio.sleep(0.3)
+        ear.say("there")
+        await asyncio.sleep(0.3)
+
+    assert list(listen(body).stt.silences) == ([0, 160, 160 + WINDOW_SAMPLES, 0] if guesses else [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("guesses", [True, False])
+def test_a_stream_is_told_of_a_hush_before_a_window_of_it_has_come(guesses: bool) -> None:
+    async def body(ear: Ear) -> None:
+        stop = ear.say("hello", "hello", "and", "again")
+        for piece in (100, 100, 100, WINDOW_SAMPLES - 300):
+            await asyncio.sleep(0.3)
+            ear.ring.push(np.zeros(piece, dtype=np.int16))
+            ear.hearing.more(stop + WINDOW_SAMPLES if guesses else None)  # The detector still calls it speech.
+        await asyncio.sleep(0.3)
+        ear.say("there")
+        await asyncio.sleep(0.3)
+
+    assert list(listen(body).stt.silences) == ([0, 200, WINDOW_SAMPLES, 0] if guesses else [0, 0, 0])
+
+
+def test_more_speech_at_once_than_the_ring_holds_is_judged_by_what_is_left_of_it() -> None:
+    async def body(ear: Ear) -> None:
+        ear.say("hello")
+        await asyncio.sleep(0.3)
+        ear.ring.push(np.zeros(40 * 16_000 + 7, dtype=np.int16))
+        stop = ear.say("there")
+        await asyncio.sleep(0.3)
+        ear.ring.push(np.zeros(320, dtype=np.int16))
+        ear.hearing.more(stop)
+        await asyncio.sleep(0.3)
+
+    told = list(listen(body).stt.silences)
+    assert told[0] == told[1] == 0 and 160 <= told[2] <= 320
 
 
 def test_without_a_stream_a_draft_is_one_transcription_of_its_range() -> None:

@@ -2,7 +2,8 @@
 
 With a streaming recogniser the speech is fed as it comes, so a draft costs only the last words; a draft that is
 aborted costs a second pass from the turn's start, faster than real time. A stream that can begin its last words
-early is told of the first silent window, which comes before the draft. Without a stream, a draft is one transcription.
+early is told of the first hush or silent window, which come before the draft. Without a stream, a draft is one
+transcription.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ, WINDOW_SAMPLES, Pcm, SpeechRing
+from voicebot.core.audio import EMPTY, PIECE_SAMPLES, SPEECH_RATE_HZ, WINDOW_SAMPLES, Hush, Pcm, SpeechRing
 from voicebot.core.events import DraftFailed, DraftTranscribed, EndScored, Event, PartialTranscribed
 from voicebot.engines.base import TURN_AUDIO_S, Cancel, EarlySttStream, SttEngine, SttStream, Transcript, TurnEngine
 from voicebot.errors import EngineError
@@ -20,6 +21,8 @@ from voicebot.lane import LaneLike
 
 log = logging.getLogger(__name__)
 Report = Callable[[Event], None]
+TAIL_SAMPLES = WINDOW_SAMPLES - PIECE_SAMPLES
+"""How much of what is not voiced is heard all the same: the last consonant may be too faint to be."""
 SCORE_TIMEOUT_S = 0.2
 """A transcript waits no longer for the word of an end-of-turn model: by then the rule would often have committed."""
 
@@ -66,17 +69,48 @@ class Hearing:
         self._report = report
         self._turn = turn
         self._start = start_sample
-        self._silent_from = start_sample
+        self._looked = start_sample
+        """How much of the ring had come when the task was last woken for it."""
+        self._silent_from: int | None = None
+        self._hush: Hush | None = None
+        """Of a stream that would know."""
         self._narrowband = narrowband
         self._ending = ending
         self._draft: tuple[int, int, int] | None = None
         self._again = False
         self._wake = asyncio.Event()
 
-    def more(self, silent_from: int) -> None:
-        """The ring has grown; what is in it from `silent_from` on may be the silence that ends the turn."""
-        self._silent_from = max(silent_from, self._start)
-        self._wake.set()
+    def more(self, silent_from: int | None) -> None:
+        """The ring has grown; what is in it from `silent_from` on may be the silence that ends the turn.
+
+        None: nobody is to guess at that. The task looks at whole windows, and where there is nothing more to hear.
+        """
+        self._silent_from = silent_from
+        come, hushed = self._ring.stop_sample, self._hushed()
+        if come // WINDOW_SAMPLES > self._looked // WINDOW_SAMPLES or (hushed and silent_from is not None):
+            self._looked = come
+            self._wake.set()
+
+    def _hushed(self) -> bool:
+        """Whether a hush has begun with what has come."""
+        hush = self._hush
+        if hush is None:
+            return False
+        lasted, come = hush.lasts, self._ring.stop_sample
+        pcm = self._ring.read(hush.stop_sample, come)
+        if len(pcm) < come - hush.stop_sample:  # The ring does not hold all of it any more.
+            hush = self._hush = Hush(come - len(pcm))
+        hush.push(pcm[: len(pcm) // PIECE_SAMPLES * PIECE_SAMPLES])
+        return hush.lasts and not lasted
+
+    def _silence(self, stop: int) -> int:
+        """In how many of the last samples before `stop` there is nothing to hear."""
+        if self._silent_from is None:
+            return 0
+        silent_from = self._silent_from + TAIL_SAMPLES
+        if self._hush is not None and self._hush.lasts:
+            silent_from = min(silent_from, self._hush.since_sample)
+        return max(0, stop - max(self._start, silent_from))
 
     def draft(self, draft: int, start_sample: int, stop_sample: int) -> None:
         """Answer with DraftTranscribed (or DraftFailed) for [start_sample, stop_sample)."""
@@ -142,6 +176,7 @@ class Hearing:
 
     async def _follow(self, stream: SttStream) -> None:
         """Feed what comes until a draft asks for the end; the stream is then used up, and needed anew on an abort."""
+        self._hush = Hush(self._start) if isinstance(stream, EarlySttStream) else None
         try:
             draft = await self._feed_until_draft(stream)
             self._again = False
@@ -158,7 +193,7 @@ class Hearing:
             wanted = self._draft
             stop = self._ring.stop_sample if wanted is None else wanted[2]
             if fed < stop:
-                silent = stop - self._silent_from if stop - self._silent_from >= WINDOW_SAMPLES else 0
+                silent = self._silence(stop)
                 text = await self._stt.run(partial(_feed, stream, self._ring.read(fed, stop), silent))
                 fed = stop
                 if text != shown and self._draft is None:

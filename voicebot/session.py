@@ -158,6 +158,8 @@ class Session:
     def _windows_told(self, then: Callable[[], None] | None) -> None:
         if (silence := self._silence()) is not None:
             self._apply(silence)
+        for hearing, _ in self._hearing.values():
+            hearing.more(self._machine.silent_from)
         if then is not None:
             then()
 
@@ -165,8 +167,6 @@ class Session:
         if self._open:
             self._told_samples = self._speaker.heard_samples()
             self._apply(ev.WindowHeard(stop, round(probability, 3), self._told_samples))
-            for hearing, _ in self._hearing.values():
-                hearing.more(self._machine.silent_from)
 
     def _deaf(self, error: Exception) -> None:
         self._crash(f"the voice activity detector failed: {outline(error)}")

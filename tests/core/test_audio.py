@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from voicebot.core.audio import (
     EMPTY,
+    SPEECH_RATE_HZ,
+    Hush,
     Pcm,
     SpeechRing,
     dbfs,
@@ -153,3 +155,41 @@ def test_what_is_read_does_not_change_with_the_ring() -> None:
     kept = ring.read(0, 4)
     ring.push(pcm(5, 6, 7, 8))
     assert kept.tolist() == [1, 2, 3, 4]
+
+
+def noise(dbfs_: float, ms: int) -> Pcm:
+    """White noise, the same every time."""
+    rms = 32768 * 10 ** (dbfs_ / 20)
+    drawn = np.random.default_rng(ms).normal(size=ms * SPEECH_RATE_HZ // 1000) * rms
+    return np.clip(np.rint(drawn), -32768, 32767).astype(np.int16)
+
+
+def hushed_ms(*sounds: Pcm, piece_ms: int = 10) -> float | None:
+    """How long the hush is in which the sounds end; None where they end in none."""
+    hush, step = Hush(1000), piece_ms * 16
+    whole = np.concatenate(sounds)
+    for start in range(0, len(whole), step):
+        hush.push(whole[start : start + step])
+    assert hush.stop_sample == 1000 + len(whole)
+    return (hush.stop_sample - hush.since_sample) / 16 if hush.lasts else None
+
+
+@pytest.mark.parametrize("piece_ms", [10, 20, 300])
+@pytest.mark.parametrize(("line_dbfs", "hush_dbfs"), [(-120, -120), (-120, -62), (-55, -55), (-50, -50)])
+def test_a_hush_begins_where_the_sound_sinks_into_the_noise_of_the_line(
+    line_dbfs: float, hush_dbfs: float, piece_ms: int
+) -> None:
+    line, voice = noise(line_dbfs, 300), tone(200, SPEECH_RATE_HZ, 0.3)
+    assert hushed_ms(line, voice, noise(hush_dbfs, 60), piece_ms=piece_ms) == 60
+    assert hushed_ms(line, voice, noise(hush_dbfs, 60), voice, piece_ms=piece_ms) is None
+
+
+@pytest.mark.parametrize(("line_dbfs", "sound_dbfs"), [(-120, -50), (-60, -45), (-30, -30)])
+def test_a_faint_sound_is_no_hush_and_neither_is_a_noise_as_loud_as_it(line_dbfs: float, sound_dbfs: float) -> None:
+    line, voice = noise(line_dbfs, 300), tone(200, SPEECH_RATE_HZ, 0.3)
+    assert hushed_ms(line, voice, noise(sound_dbfs, 60)) is None
+
+
+def test_before_anything_has_been_loud_there_is_no_hush() -> None:
+    assert hushed_ms(noise(-50, 300)) is None
+    assert hushed_ms(EMPTY) is None

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from voicebot.core.audio import SPEECH_RATE_HZ, WINDOW_SAMPLES
+from voicebot.core.audio import SPEECH_RATE_HZ
 from voicebot.engines.base import (
     Cancel,
     LlmChunk,
@@ -159,7 +159,8 @@ class SimSttStream:
 
     def note_silence(self, samples: int) -> None:
         assert self._open, "told after it was given back"
-        assert samples == 0 or samples >= WINDOW_SAMPLES, f"{samples} are less than a window"
+        fed = sum(len(pcm) for pcm in self._pcm)
+        assert 0 <= samples <= fed, f"{samples} of {fed} samples"
         self._stt.silences.append(samples)
 
     def finish(self) -> Transcript:

@@ -84,3 +84,36 @@ def test_hanging_up_tells_the_call_once() -> None:
         assert port.pulls == 0
 
     run_virtual(main())
+
+
+def test_sound_that_comes_between_two_ticks_is_heard_at_once_and_goes_on_with_the_tick() -> None:
+    async def main() -> None:
+        caller, port = pair()
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            port.play(LOUD)
+            caller.sound_ready()
+
+        loop.call_later(0.105, begin)
+        loop.call_later(0.3, caller.close, "done")
+        await caller.run()
+        assert caller.first_audible_s() == pytest.approx(0.105)
+        assert [len(piece.pcm) for piece in caller.heard][:3] == [240, 320, 320]
+        assert caller.heard[1].at_s == pytest.approx(0.12)
+        assert np.array_equal(caller.heard_pcm()[: len(LOUD)], LOUD)
+
+    run_virtual(main())
+
+
+def test_sound_that_is_being_heard_is_not_pulled_twice() -> None:
+    async def main() -> None:
+        caller, port = pair()
+        port.play(np.tile(LOUD, 2))
+        for ms in (25, 45, 199):
+            asyncio.get_running_loop().call_later(ms / 1000, caller.sound_ready)
+        asyncio.get_running_loop().call_later(0.3, caller.close, "done")
+        await caller.run()
+        assert [len(piece.pcm) for piece in caller.heard] == [320] * 10
+
+    run_virtual(main())

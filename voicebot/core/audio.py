@@ -20,7 +20,10 @@ SIMPLE_RATIO = 6
 """Up to this numerator or denominator (48 to 8 kHz) a resampling filter is short."""
 WINDOW_SAMPLES = 512
 """One VAD window, 32 ms at 16 kHz (Source: Silero VAD v5)."""
+PIECE_SAMPLES = 160
+"""What `Hush` judges at once, 10 ms: longer than a period of any voice, much shorter than a consonant's closure."""
 FULL_SCALE = 32768.0
+HUSH_DBFS, HUSH_ABOVE_FLOOR_DB, HUSH_BELOW_LEVEL_DB = -60.0, 9.0, 30.0
 EMPTY: Pcm = np.zeros(0, dtype=np.int16)
 
 _MULAW_BIAS = 0x84
@@ -151,6 +154,50 @@ class _SoxrResampler:
         tail: Pcm = self._stream.resample_chunk(EMPTY, last=True)
         self._stream.clear()
         return tail
+
+
+class Hush:
+    """Where the sound of an utterance has sunk into the line's own noise, which is known as soon as it has.
+
+    A voice activity detector says so some 50 ms later, and on a noisy line 100. It is right more often: a consonant may
+    be a hush, and on a line that is noisy enough there is none. So a hush decides nothing; it says from where on there
+    is nothing to hear.
+    """
+
+    def __init__(self, start_sample: int) -> None:
+        """`start_sample`: of the utterance, with some of what came before it."""
+        self.stop_sample = start_sample
+        """One past the last sample that has been judged."""
+        self.since_sample = start_sample
+        """Where the hush began that lasts still; as `stop_sample` where there is none."""
+        self._floor, self._level = math.inf, 0.0
+
+    @property
+    def lasts(self) -> bool:
+        return self.since_sample < self.stop_sample
+
+    def push(self, pcm: Pcm) -> None:
+        """The next samples, int16[n * PIECE_SAMPLES].
+
+        A piece is hushed if it is no more than `HUSH_ABOVE_FLOOR_DB` over the quietest so far, or under `HUSH_DBFS`,
+        and `HUSH_BELOW_LEVEL_DB` under the loudest.
+        """
+        if not len(pcm):
+            return
+        levels = np.sqrt(np.mean(np.square(pcm.reshape(-1, PIECE_SAMPLES).astype(np.float32)), axis=1))
+        floors = np.minimum(np.minimum.accumulate(levels), self._floor)
+        loudest = np.maximum(np.maximum.accumulate(levels), self._level)
+        limits = np.maximum(floors * _ratio(HUSH_ABOVE_FLOOR_DB), FULL_SCALE * _ratio(HUSH_DBFS))
+        heard = np.flatnonzero(levels > np.minimum(limits, loudest * _ratio(-HUSH_BELOW_LEVEL_DB)))
+        if len(heard):
+            self.since_sample = self.stop_sample + (int(heard[-1]) + 1) * PIECE_SAMPLES
+        self.stop_sample += len(pcm)
+        self._floor, self._level = float(floors[-1]), float(loudest[-1])
+
+
+def _ratio(db: float) -> float:
+    """Of amplitudes."""
+    return 10 ** (db / 20)
 
 
 class SpeechRing:

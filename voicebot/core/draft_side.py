@@ -20,9 +20,13 @@ from voicebot.core.talk import Reply, Turn
 from voicebot.core.text import normalize
 
 AHEAD_WORDS = 3
-"""Partial words are read ahead when there are so many more than were read: each time costs the template's end too."""
+"""Partial words are read ahead when there are so many more than were read: each time costs the template's end too.
+
+Fewer are left to the reply's own prompt, which costs hardly more with them; and the last would be read at the moment
+when the recogniser's last pass and then the reply want the cores.
+"""
 UNSURE_WORDS = 1
-"""The last of a partial transcript, which are not read ahead while the caller speaks: they often change."""
+"""The last of a partial transcript, which are not read ahead: they often change."""
 
 
 class DraftSide(ErrandSide):
@@ -32,8 +36,8 @@ class DraftSide(ErrandSide):
         super().__init__(settings)
         self._endpoint = Endpointer(settings)
         self._drafts = settings.drafts
-        self._ahead = ("", 0)
-        """The latest partial words of the turn, and how many of them have been read ahead."""
+        self._ahead = 0
+        """How many of the turn's words have been read ahead."""
 
     def _on_drafts_allowed(self, event: ev.DraftsAllowed) -> bool:
         self._drafts = event.allowed and self.settings.drafts
@@ -41,25 +45,15 @@ class DraftSide(ErrandSide):
 
     def _read_head(self, turn: Turn) -> None:
         """The caller begins to speak: what comes before the words is known."""
-        self._ahead = ("", 0)
+        self._ahead = 0
         self._read_ahead(turn, "")
 
     def _read_partial(self, turn: Turn, text: str) -> None:
         words = text.split()
         sure = words[: max(0, len(words) - UNSURE_WORDS)]
-        read = self._ahead[1]
-        if len(sure) >= read + AHEAD_WORDS:
-            read = len(sure)
+        if len(sure) >= self._ahead + AHEAD_WORDS:
+            self._ahead = len(sure)
             self._read_ahead(turn, " ".join(sure))
-        self._ahead = (text, read)
-
-    def _read_rest(self, turn: Turn) -> None:
-        """The caller falls silent: the latest partial words may be all of them."""
-        text, read = self._ahead
-        count = len(text.split())
-        if count > read:
-            self._ahead = (text, count)
-            self._read_ahead(turn, text)
 
     def _end_heard(self, live: Reply) -> None:
         """The talk so far is read while nobody says anything: it may be long where it has just lost its beginning."""
@@ -96,7 +90,6 @@ class DraftSide(ErrandSide):
         self.counts["drafts"] += 1
         turn.marks.drafts += 1
         self._out.append(ev.BeginDraft(turn.draft, turn.id, turn.start_sample, edge.stop_sample))
-        self._read_rest(turn)
         self._set_timer("draft", self.settings.stt_timeout_ms)
         if turn.overlaps:
             self._set_timer("verdict", self.settings.verdict_ms)

@@ -71,13 +71,13 @@ class TurnMachine(DraftSide):
         return self._endpoint.sample_after(wait_ms(self.settings, turn.end_probability()))
 
     @property
-    def silent_from(self) -> int:
-        """Where the silence begins that may be the end of the turn; as far as speech has come if nothing is guessed.
+    def silent_from(self) -> int | None:
+        """Where the silence begins that may be the end of the turn; None while nobody is to guess at it.
 
         A guess costs a pass of the recogniser at each short pause.
         """
         guesses = self._drafts or (self._turn is not None and self._turn.overlaps)
-        return self._endpoint.voiced_until if guesses else self._endpoint.now_sample
+        return self._endpoint.voiced_until if guesses else None
 
     @property
     def ended(self) -> bool:

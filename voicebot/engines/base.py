@@ -153,7 +153,7 @@ class EarlySttStream(SttStream, Protocol):
     """How much of what was fed the latest partial transcript is of."""
 
     def note_silence(self, samples: int) -> None:
-        """The last `samples` that were fed are silence: a window at least, or 0 where the caller goes on."""
+        """Of what was fed there is nothing to hear in the last `samples`; 0 where the caller goes on."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 Whisper cannot go on from where it was, and a pass that has begun cannot be stopped. So that captions never hold up a
 final transcript, passes for them run on a worker of their own inside CTranslate2, one at a time for all calls, and
-rest between them for as long as they took. The last pass begins with the first silent window, before it is known
-whether the caller goes on: if he does, it was a caption like any other; if not, it has heard every word.
+rest between them for as long as they took. The last pass begins when there seems to be nothing more to hear, before it
+is known whether the caller goes on: if he does, it was a caption like any other; if not, it has heard every word.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ, WINDOW_SAMPLES
+from voicebot.core.audio import EMPTY, SPEECH_RATE_HZ
 from voicebot.engines.base import Cancel, Pcm, Transcript
 from voicebot.engines.whisper_window import FULL_WINDOW_S, Hypothesis
 
@@ -23,8 +23,6 @@ LONGEST_SAMPLES = 60 * SPEECH_RATE_HZ
 """What is kept of an utterance: its end."""
 REST = 1
 """A pass for a caption is followed by the next after this many times its own length at the soonest: half a worker."""
-TAIL_SAMPLES = WINDOW_SAMPLES
-"""A pass that heard so much of the silence has heard the last consonant, which may be too faint to be voiced."""
 
 
 class Partial(Protocol):
@@ -94,7 +92,7 @@ class WhisperStream:
     def note_silence(self, samples: int) -> None:
         """Raises: EngineBadOutput."""
         self._silent = samples
-        if samples >= TAIL_SAMPLES and not self._covers(self._asked):
+        if samples and not self._covers(self._asked):
             self._begin(last=True)
 
     def finish(self) -> Transcript:
@@ -117,8 +115,7 @@ class WhisperStream:
 
     def _covers(self, samples: int) -> bool:
         """Whether a pass over the first `samples` has heard all of the speech, of which nothing was dropped."""
-        voiced = self._heard - self._silent
-        return self._held == self._heard and 0 < min(self._heard, voiced + TAIL_SAMPLES) <= samples
+        return self._held == self._heard and 0 < self._heard - self._silent <= samples
 
     def _begin(self, last: bool) -> None:
         if self._held > FULL_WINDOW_S * SPEECH_RATE_HZ:

@@ -1,8 +1,8 @@
 """An in-memory caller: for tests, simulations and benches, on real or virtual time.
 
-It speaks what it is told to, 20 ms at a time, pulls the bot's audio on the same clock, and keeps what was heard and
-when. `delay_ms` stands for the network and the far end's buffer: pulled audio is heard that much later, and `clear`
-drops what has not been heard by then.
+It speaks what it is told to, 20 ms at a time, pulls the bot's audio on the same clock (where there was none, as soon as
+there is some), and keeps what was heard and when. `delay_ms` stands for the network and the far end's buffer: pulled
+audio is heard that much later, and `clear` drops what has not been heard by then.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ class LoopbackTransport:
         self._in_flight: deque[Heard] = deque()
         self._now = 0.0
         self._hung_up = False
+        self._next_s: float | None = None
+        """When the next tick is due, while `run` drives it."""
+        self._quiet = True
+        """There was nothing to pull last time."""
 
     def attach(self, port: CallPort) -> None:
         """Give it its call; before the first tick."""
@@ -80,9 +84,7 @@ class LoopbackTransport:
         self._now = now
         self._settle()
         self._speak()
-        pulled = self._port.pull_audio(round(self.playout_rate_hz * FRAME_S))
-        if pulled is not None:
-            self._in_flight.append(Heard(now + self._delay_s, pulled))
+        self._pull(now, FRAME_S)
         self._settle()
 
     async def run(self) -> None:
@@ -90,9 +92,10 @@ class LoopbackTransport:
         loop = asyncio.get_running_loop()
         start, ticks = loop.time(), 0
         while not self.over:
-            self.tick(loop.time())
             ticks += 1
-            await asyncio.sleep(max(0.0, start + ticks * FRAME_S - loop.time()))
+            self._next_s = start + ticks * FRAME_S
+            self.tick(loop.time())
+            await asyncio.sleep(max(0.0, self._next_s - loop.time()))
 
     def first_audible_s(self, since_s: float = 0.0) -> float | None:
         """When the first audible sample at or after `since_s` was heard; None if there was none."""
@@ -112,7 +115,9 @@ class LoopbackTransport:
         return sum(len(piece.pcm) for piece in self._in_flight)
 
     def sound_ready(self) -> None:
-        """It looks every 20 ms."""
+        """Driven by `run` it does not wait for the next tick."""
+        if self._quiet and self._next_s is not None:
+            asyncio.get_running_loop().call_soon(self._pull_until_tick)
 
     def clear(self) -> int:
         dropped = self.unplayed_samples()
@@ -134,6 +139,20 @@ class LoopbackTransport:
         if len(frame) and not len(self._to_say):
             self.speech_stop_s = self._now + len(frame) / SPEECH_RATE_HZ
         self._port.push_audio(np.concatenate((frame, silence(samples - len(frame)))))
+
+    def _pull_until_tick(self) -> None:
+        assert self._next_s is not None
+        now = self._clock()
+        if self._quiet and not self.over:
+            self._pull(now, self._next_s - now)
+
+    def _pull(self, now: float, seconds: float) -> None:
+        assert self._port is not None
+        samples = round(self.playout_rate_hz * seconds)
+        pulled = self._port.pull_audio(samples) if samples > 0 else None
+        self._quiet = pulled is None
+        if pulled is not None:
+            self._in_flight.append(Heard(now + self._delay_s, pulled))
 
     def _settle(self) -> None:
         """Move what has reached the caller's ear by now from flight to `heard`."""
