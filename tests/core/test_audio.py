@@ -192,4 +192,6 @@ def test_a_faint_sound_is_no_hush_and_neither_is_a_noise_as_loud_as_it(line_dbfs
 
 def test_before_anything_has_been_loud_there_is_no_hush() -> None:
     assert hushed_ms(noise(-50, 300)) is None
-    assert hushed_ms(EMPTY) is None
+    hush = Hush(7)
+    hush.push(EMPTY)
+    assert (hush.stop_sample, hush.lasts) == (7, False)

@@ -128,6 +128,7 @@ def test_a_turn_that_nobody_answers_unasked_is_not_read() -> None:
     talk.speak(480)
     hear(talk, "set a timer for ten minutes")
     talk.feed(ev.SpeechCommitted(0, 7680))
+    hear(talk, "set a timer for ten minutes and tell me", talk.all(ev.BeginListening)[-1].turn)
     assert not read(talk)
 
 
