@@ -15,7 +15,8 @@ from functools import partial
 
 from voicebot.core.audio import EMPTY, PIECE_SAMPLES, SPEECH_RATE_HZ, WINDOW_SAMPLES, Hush, Pcm, SpeechRing
 from voicebot.core.events import DraftFailed, DraftTranscribed, EndScored, Event, PartialTranscribed
-from voicebot.engines.base import TURN_AUDIO_S, Cancel, EarlySttStream, SttEngine, SttStream, Transcript, TurnEngine
+from voicebot.engines.base import TURN_AUDIO_S, Cancel, SttEngine, Transcript, TurnEngine
+from voicebot.engines.utterance import Utterance
 from voicebot.errors import EngineError
 from voicebot.lane import LaneLike
 
@@ -136,17 +137,19 @@ class Hearing:
             except EngineError as error:
                 await self._fail(error)
 
-    async def _open(self) -> SttStream | None:
+    async def _open(self) -> Utterance | None:
         """A stream, or None. Cancellation: one that was opened all the same is given back."""
-        opened: list[SttStream] = []
+        opened: list[Utterance] = []
 
-        def open_stream(cancel: Cancel) -> SttStream | None:
+        def open_stream(cancel: Cancel) -> Utterance | None:
             stream = self._stt.engine.open_stream(self._narrowband)
-            if stream is not None:
-                opened.append(stream)  # Before the look at `cancel`: one side or the other gives it back.
-                if cancel.is_set():
-                    stream.abandon()
-            return stream
+            if stream is None:
+                return None
+            utterance = Utterance(stream)
+            opened.append(utterance)  # Before the look at `cancel`: one side or the other gives it back.
+            if cancel.is_set():
+                utterance.abandon()
+            return utterance
 
         try:
             return await self._stt.run(open_stream)
@@ -174,19 +177,19 @@ class Hearing:
         transcript = await self._stt.run(lambda cancel: self._stt.engine.transcribe(pcm, cancel, self._narrowband))
         await self._finish(draft, transcript)
 
-    async def _follow(self, stream: SttStream) -> None:
+    async def _follow(self, stream: Utterance) -> None:
         """Feed what comes until a draft asks for the end; the stream is then used up, and needed anew on an abort."""
-        self._hush = Hush(self._start) if isinstance(stream, EarlySttStream) else None
+        self._hush = Hush(self._start) if stream.may_end_early else None
         try:
             draft = await self._feed_until_draft(stream)
-            self._again = False
+            self._hush, self._again = None, False
             await self._finish(draft, await self._stt.run(lambda _cancel: stream.finish()))
             while not self._again:
                 await self._sleep()
         finally:
             self._stt.soon(lambda _cancel: stream.abandon())
 
-    async def _feed_until_draft(self, stream: SttStream) -> int:
+    async def _feed_until_draft(self, stream: Utterance) -> int:
         """The draft whose speech has all been fed."""
         fed, shown = self._start, ""
         while True:
@@ -219,13 +222,10 @@ class Hearing:
         return self._draft is not None and self._draft[0] == draft
 
 
-def _abandon(streams: list[SttStream], _cancel: Cancel) -> None:
+def _abandon(streams: list[Utterance], _cancel: Cancel) -> None:
     for stream in streams:
         stream.abandon()
 
 
-def _feed(stream: SttStream, pcm: Pcm, silent_samples: int, _cancel: Cancel) -> str:
-    text = stream.feed(pcm)
-    if isinstance(stream, EarlySttStream):
-        stream.note_silence(silent_samples)
-    return text
+def _feed(stream: Utterance, pcm: Pcm, silent_samples: int, _cancel: Cancel) -> str:
+    return stream.feed(pcm, silent_samples)

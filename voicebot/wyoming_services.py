@@ -30,7 +30,7 @@ from voicebot.core.history import Line
 from voicebot.core.labels import Label
 from voicebot.core.text import ClauseSplitter, speakable
 from voicebot.core.wishes import Wishes
-from voicebot.engines.base import SttStream
+from voicebot.engines.utterance import Utterance
 from voicebot.errors import ProtocolError
 from voicebot.session import CallDeps
 
@@ -50,7 +50,7 @@ class Listening:
     deps: CallDeps
     send: Send
     _pcm: list[Pcm] = field(default_factory=list)
-    _stream: SttStream | None = None
+    _stream: Utterance | None = None
     _to_speech: Any = None
     _samples: int = 0
 
@@ -62,7 +62,8 @@ class Listening:
             raise ProtocolError(f"audio of {given}; 16 bit, mono or stereo, 8 to 96 kHz is understood")
         self._to_speech = resampler(start.rate, SPEECH_RATE_HZ)
         stt = self.deps.stt
-        self._stream = await stt.run(lambda _cancel: stt.engine.open_stream(False))
+        stream = await stt.run(lambda _cancel: stt.engine.open_stream(False))
+        self._stream = None if stream is None else Utterance(stream)
 
     async def hear(self, chunk: AudioChunk) -> None:
         """More of it. Raises: ProtocolError, EngineError."""

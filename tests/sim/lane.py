@@ -87,11 +87,13 @@ class VirtualLane(Generic[EngineT]):
 
     async def aclose(self) -> None:
         """Let what is queued and running end first."""
-        while self._jobs or self._busy:
+        while (self._jobs or self._busy) and not any(worker.done() for worker in self._workers):
             await asyncio.sleep(0.1)
         for worker in self._workers:
             worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        for outcome in await asyncio.gather(*self._workers, return_exceptions=True):
+            if isinstance(outcome, Exception):  # An engine's assertion: the test fails, and does not wait for ever.
+                raise outcome
 
     async def run(self, work: Callable[[Cancel], T]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -24,6 +24,8 @@ PIECE_SAMPLES = 160
 """What `Hush` judges at once, 10 ms: longer than a period of any voice, much shorter than a consonant's closure."""
 FULL_SCALE = 32768.0
 HUSH_DBFS, HUSH_ABOVE_FLOOR_DB, HUSH_BELOW_LEVEL_DB = -60.0, 9.0, 30.0
+"""Noise comes and goes by some 3 dB in 10 ms, and the quietest piece lies under its mean; the faintest consonants are
+some 30 dB under a loud vowel. Tried on recordings with noise (ADR 72)."""
 EMPTY: Pcm = np.zeros(0, dtype=np.int16)
 
 _MULAW_BIAS = 0x84
@@ -159,7 +161,7 @@ class _SoxrResampler:
 class Hush:
     """Where the sound of an utterance has sunk into the line's own noise, which is known as soon as it has.
 
-    A voice activity detector says so some 50 ms later, and on a noisy line 100. It is right more often: a consonant may
+    A voice activity detector says so some 40 ms later, and on a noisy line 80. It is right more often: a consonant may
     be a hush, and on a line that is noisy enough there is none. So a hush decides nothing; it says from where on there
     is nothing to hear.
     """
