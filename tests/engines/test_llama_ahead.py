@@ -45,6 +45,14 @@ def test_a_guess_that_was_right_leaves_one_token_to_evaluate() -> None:
     assert bench.evaluated() - before == 1
 
 
+def test_what_the_cache_holds_is_not_read_again() -> None:
+    bench = Bench()
+    read(bench, WORDS)
+    before = bench.evaluated()
+    assert list(bench.ask("a", prompt(WORDS), limit=0)) == []
+    assert bench.evaluated() == before
+
+
 def test_whatever_was_read_in_vain_the_answer_is_the_same_and_each_call_has_its_own() -> None:
     for seed in range(40):
         random = Random(seed)

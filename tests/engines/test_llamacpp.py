@@ -64,6 +64,22 @@ class Talker:
         return True
 
 
+def test_a_prompt_is_read_as_far_as_its_last_words_may_go_on(garage: Garage) -> None:
+    llm = garage.loaded("llm", "llama://tiny.gguf?threads=1")
+
+    def ask(text: str, tokens: int) -> LlmDone:
+        asked = LlmRequest([SYSTEM, Message("user", text)], (), Sampling(max_tokens=tokens), session="a")
+        done = list(llm.generate(asked, NEVER))[-1]
+        assert isinstance(done, LlmDone)
+        return done
+
+    read = [ask(text, 0).prompt_tokens for text in ("", "opening", "opening hours")]
+    assert read == sorted(set(read)), "with more words it is longer"
+    answered = ask("opening hours of the shop", 1)
+    assert answered.cached_tokens == read[-1], "and none of it was for nothing"
+    assert answered.prompt_tokens > read[-1]
+
+
 @pytest.mark.parametrize("kind", ["transformer", "recurrent"])
 def test_what_many_calls_at_once_are_told_is_what_each_would_be_told_alone(
     kind: str, models: Path, mamba: Path

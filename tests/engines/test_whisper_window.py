@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from tests.engines.conftest import NEVER, Garage
 from voicebot.engines import registry
 from voicebot.engines.base import Cancel, Pcm, Transcript
 from voicebot.engines.options import EngineSpec
-from voicebot.engines.whisper import WhisperStt, default_threads
+from voicebot.engines.whisper import WhisperStt, default_threads, has_wide_vectors
 from voicebot.engines.whisper_stream import LONGEST_SAMPLES, WhisperStream
 from voicebot.engines.whisper_window import (
     PADDING_SAMPLES,
@@ -150,6 +153,36 @@ def test_a_monologue_is_heard_in_windows_of_30_s() -> None:
 
 
 # ---- the library
+
+WIDE = "flags\t\t: fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl avx512_vnni"
+ENCODE = """
+import sys
+import numpy as np
+from ctranslate2 import StorageView
+from ctranslate2.models import Whisper
+features = np.random.default_rng(0).standard_normal((1, 80, 1000), dtype=np.float32)
+encoded = Whisper(sys.argv[1], compute_type="int8").encode(StorageView.from_array(features))
+np.save(sys.argv[2], np.array(encoded))
+"""
+
+
+def test_wide_vectors_are_used_where_the_processor_is_made_for_them(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    assert not has_wide_vectors(cpuinfo)
+    for text, wide in ((WIDE, True), (WIDE.removesuffix(" avx512_vnni"), False), ("processor\t: 0", False)):
+        cpuinfo.write_text(f"processor\t: 0\n{text}\n\nprocessor\t: 1\n{text}\n")
+        assert has_wide_vectors(cpuinfo) == wide
+
+
+@pytest.mark.skipif(not has_wide_vectors(), reason="this processor has no 512-bit vectors")
+def test_speech_is_the_same_in_wide_vectors(models: Path, tmp_path: Path) -> None:
+    encoded = []
+    for name in ("AVX2", "AVX512"):
+        command = [sys.executable, "-c", ENCODE, str(models / "whisper-tiny.en"), str(tmp_path / f"{name}.npy")]
+        subprocess.run(command, check=True, env=os.environ | {"CT2_FORCE_CPU_ISA": name}, timeout=60)
+        encoded.append(np.load(tmp_path / f"{name}.npy"))
+    assert encoded[0].std() > 0.1
+    assert np.abs(encoded[0] - encoded[1]).max() < 0.05 * encoded[0].std()
 
 
 def test_the_real_decoder_takes_short_windows_and_stops_at_the_limit(garage: Garage, spoken: Spoken) -> None:

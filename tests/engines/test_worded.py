@@ -52,6 +52,14 @@ def test_partial_words_are_those_that_would_be_over_of_the_text_that_comes_next(
     assert stt.begun(16_000) == "what time is it"
 
 
+def test_what_comes_before_the_first_word_has_no_words() -> None:
+    url = worded("stt", "scripted://?text=random", "lead_ms=240&text=hello&ms=500&text=what+time+is+it&ms=900")
+    stt = create("stt", url)
+    assert isinstance(stt, WordedStt)
+    assert stt.heard(930 * 16).text == "hello", "690 ms of speech"
+    assert [stt.begun(ms * 16) for ms in (0, 240, 464, 466, 1140)] == ["", "", "", "what", "what time is it"]
+
+
 class Early:
     """A stream whose partial transcripts are of half of what it was fed."""
 

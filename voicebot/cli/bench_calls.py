@@ -163,7 +163,7 @@ def _engines(profile: str | None, shapes: Sequence[str], speeches: Sequence[Spee
     """
     from voicebot.bench.prompts import REPLIES
     from voicebot.bench.shapes import find_shape, make_shape, shapes_dir
-    from voicebot.core.audio import SPEECH_RATE_HZ
+    from voicebot.core.settings import TurnSettings
     from voicebot.profiles import turn_engine
 
     chosen = [f"profile={profile or 'embedded'}"] if profile or shapes else []
@@ -173,9 +173,8 @@ def _engines(profile: str | None, shapes: Sequence[str], speeches: Sequence[Spee
         make_shape(shape, root)
         url = shape.url(root)
         if shape.kind == "stt":
-            heard = "".join(
-                f"&text={quote(words.get(speech.name, 'what is it'))}&ms={len(speech.pcm) * 1000 / SPEECH_RATE_HZ:.0f}"
-                for speech in speeches
+            heard = f"&lead_ms={TurnSettings().lead_in_ms}" + "".join(
+                f"&text={quote(words.get(speech.name, 'what is it'))}&ms={_heard_ms(speech):.0f}" for speech in speeches
             )
             chosen.append(f"engines.turn={turn_engine(url)}")
             url = f"worded://?engine={quote(url, safe='')}{heard}"
@@ -184,6 +183,15 @@ def _engines(profile: str | None, shapes: Sequence[str], speeches: Sequence[Spee
             url = f"worded://?engine={quote(url, safe='')}{said}"
         chosen.append(f"engines.{shape.kind}={url}")
     return chosen
+
+
+def _heard_ms(speech: Speech) -> float:
+    """Of its speech, to the end of the last window that is voiced: what a turn holds behind its lead-in."""
+    from voicebot.cli.wav import speech_start
+    from voicebot.core.audio import SPEECH_RATE_HZ, WINDOW_SAMPLES
+
+    samples = speech.speech_stop_sample - speech_start(speech.pcm) + WINDOW_SAMPLES
+    return samples * 1000 / SPEECH_RATE_HZ
 
 
 def _crowd(transport: str, speech: Speech) -> Crowd:

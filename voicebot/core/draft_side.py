@@ -19,14 +19,9 @@ from voicebot.core.settings import TurnSettings
 from voicebot.core.talk import Reply, Turn
 from voicebot.core.text import normalize
 
-AHEAD_WORDS = 3
-"""Partial words are read ahead when there are so many more than were read: each time costs the template's end too.
-
-Fewer are left to the reply's own prompt, which costs hardly more with them; and the last would be read at the moment
-when the recogniser's last pass and then the reply want the cores.
-"""
 UNSURE_WORDS = 1
-"""The last of a partial transcript, which are not read ahead: they often change."""
+"""The last of a partial transcript, which are not read ahead: they often change, and would be read at the moment when
+the recogniser's last pass and then the reply want the cores."""
 
 
 class DraftSide(ErrandSide):
@@ -51,7 +46,7 @@ class DraftSide(ErrandSide):
     def _read_partial(self, turn: Turn, text: str) -> None:
         words = text.split()
         sure = words[: max(0, len(words) - UNSURE_WORDS)]
-        if len(sure) >= self._ahead + AHEAD_WORDS:
+        if len(sure) > self._ahead:
             self._ahead = len(sure)
             self._read_ahead(turn, " ".join(sure))
 

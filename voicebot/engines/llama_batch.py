@@ -8,7 +8,8 @@ being read, so small that the replies do not stall. (Few replies are decoded one
 2. A request whose prompt begins like one that is being read at this moment waits for it, and shares its cells.
 3. A cancelled request is gone at the next step. What it read stays in the cache, until room is needed.
 4. A reader who does not fetch lets its own reply rest, nobody else's.
-5. What is only read ahead waits until nothing else wants a step, and half of the places are free of it.
+5. What is only read ahead waits until nothing else wants a step, and half of the places are free of it. There is
+   nothing to do for a prompt that the cache holds.
 6. When llama.cpp fails, what the cache holds is unknown: every request under way fails, and the cache is emptied.
 """
 
@@ -81,12 +82,16 @@ class Scheduler:
         size = len(task.prompt) + task.more
         if size > self._slots.cells:
             raise EngineBadOutput(f"{size} tokens do not fit the {self._slots.cells} cells of the cache; raise cells")
-        if task.ahead and 2 * sum(one.ahead for one in (*self._running, *self._waiting)) >= self._limits.replies:
+        if task.ahead and (self._ahead_enough() or self._slots.longest(task.prompt) == len(task.prompt) - 1):
             task.end()
             return
         if len(self._waiting) >= WAITING_MAX:
             raise EngineOverloaded(f"{WAITING_MAX} requests wait for room in the cache; raise cells")
         self._waiting.append(task)
+
+    def _ahead_enough(self) -> bool:
+        """Rule 5."""
+        return 2 * sum(one.ahead for one in (*self._running, *self._waiting)) >= self._limits.replies
 
     def step(self) -> bool:
         """Work once for every request that can go on. False: there was nothing to do."""

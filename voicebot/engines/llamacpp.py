@@ -28,6 +28,8 @@ from voicebot.engines.tool_calls import THINK_OPEN, ReplyParser
 from voicebot.errors import EngineBadOutput, EngineUnavailable
 
 TEMPLATE_KEY = "tokenizer.chat_template"
+MORE_WORDS = "\ue000"
+"""Stands for words that are still to come: a character of nobody's (private use), so that a template leaves it be."""
 BRANCHES = 8
 """Sequences kept for answers that are weighed: so many at once."""
 
@@ -134,17 +136,25 @@ class LlamaLlm:
         return self._loaded
 
     def _tokenize(self, loaded: _Loaded, request: LlmRequest) -> tuple[list[int], bool]:
-        """The prompt's tokens, and whether the template has opened a think span at its end."""
+        """The prompt's tokens, and whether the template has opened a think span at its end.
+
+        Of a prompt that is only read, as far as one is the same whose last words go on.
+        """
         import jinja2
 
+        messages = [_template_message(message) for message in request.messages]
+        if not request.sampling.max_tokens:
+            messages[-1]["content"] += MORE_WORDS
         try:
             text: str = loaded.template(
-                messages=[_template_message(message) for message in request.messages],
+                messages=messages,
                 tools=list(request.tools) or None,
                 enable_thinking=self._options.enable_thinking,
             ).prompt
         except (jinja2.TemplateError, ValueError, TypeError) as error:
             raise EngineBadOutput(f"the chat template of {self.name} rejects this prompt: {error}") from error
+        if not request.sampling.max_tokens:
+            text = text.rpartition(MORE_WORDS)[0] or text
         add_bos = not (loaded.bos and text.startswith(loaded.bos))
         tokens = loaded.model.tokenize(text, add_bos=add_bos, special=True)
         if len(tokens) >= loaded.longest:

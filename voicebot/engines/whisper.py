@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
 WORKERS, CAPTION_WORKERS = 2, 1
 """They share the weights, and each has its own threads."""
+_VECTORS = ("CT2_FORCE_CPU_ISA", "AVX512")
+_WIDE = frozenset({"avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw", "avx512_vnni"})
+"""What CTranslate2 needs for 512-bit vectors, and the mark of processors that do not slow down for them."""
 NOTHING = Hypothesis("", 0.0, 1.0)
 OPENING, CLOSING = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 """Punctuation that belongs to the word after it, and to the one before. Source: faster-whisper's defaults."""
@@ -98,6 +101,8 @@ class WhisperStt:
     def load(self) -> None:
         """Raises: EngineUnavailable, ConfigError for a language that the model does not know."""
         self.close()
+        if has_wide_vectors():
+            os.environ.setdefault(*_VECTORS)  # Read once, when the first model is loaded.
         try:
             from faster_whisper import WhisperModel
             from faster_whisper.transcribe import get_suppressed_tokens
@@ -298,6 +303,15 @@ class WhisperStt:
                 f"{self._options.language}; use a model without .en"
             )
         self._language = "en"
+
+
+def has_wide_vectors(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether CTranslate2 may use 512-bit vectors: a pass takes 8 % less, and by itself it never does (ADR 22)."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:  # No Linux: it works with narrower ones.
+        return False
+    return any(line.startswith("flags") and set(line.split()) >= _WIDE for line in lines)
 
 
 def default_threads(cores: int) -> int:

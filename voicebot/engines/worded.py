@@ -42,7 +42,7 @@ TOKEN_CHARS = 4
 
 
 class WordedStt:
-    """The recogniser of `engine`; heard is the `text` whose `ms` of speech is nearest to what was given."""
+    """The recogniser of `engine`; heard is the `text` whose `ms` of speech are nearest to what was given."""
 
     locality: Locality = "local"
     max_concurrency = 1
@@ -53,6 +53,8 @@ class WordedStt:
         text: tuple[str, ...] = Field(min_length=1)
         ms: tuple[float, ...] = ()
         """How long each text is when it is spoken; needed with more than one."""
+        lead_ms: float = Field(0.0, ge=0)
+        """How much is given before the first word."""
 
         @model_validator(mode="after")
         def _one_length_each(self) -> WordedStt.Options:
@@ -89,8 +91,7 @@ class WordedStt:
     def heard(self, samples: int) -> Transcript:
         """The text that is nearest to so much speech."""
         lengths = self._options.ms or (0.0,)
-        given_ms = samples * 1000 / SPEECH_RATE_HZ
-        nearest = min(range(len(lengths)), key=lambda at: abs(lengths[at] - given_ms))
+        nearest = min(range(len(lengths)), key=lambda at: abs(lengths[at] - self._spoken_ms(samples)))
         self._next = (nearest + 1) % len(lengths)
         return Transcript(self._options.text[nearest])
 
@@ -99,8 +100,11 @@ class WordedStt:
         if not self._options.ms:
             return ""
         words = self._options.text[self._next].split()
-        share = samples * 1000 / SPEECH_RATE_HZ / self._options.ms[self._next]
+        share = self._spoken_ms(samples) / self._options.ms[self._next]
         return " ".join(words[: int(len(words) * min(1.0, share))])
+
+    def _spoken_ms(self, samples: int) -> float:
+        return max(0.0, samples * 1000 / SPEECH_RATE_HZ - self._options.lead_ms)
 
 
 class WordedStream:
