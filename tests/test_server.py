@@ -152,16 +152,20 @@ def test_a_call_over_twilio_is_answered_and_accounted_for(client: TestClient) ->
             far.send_json(media(chunk, 6000))
         for chunk in range(31, 151):
             far.send_json(media(chunk, 0))
-        heard = np.zeros(0, np.int16)
-        while (message := far.receive_json())["event"] != "mark":
-            heard = np.concatenate((heard, mulaw_decode(base64.b64decode(message["media"]["payload"]))))
-        assert np.abs(heard).max() > 1000
-        far.send_json({"event": "mark", "streamSid": "MZ1", "mark": message["mark"]})
+        events: list[dict[str, Any]] = []
+        while not events or events[-1]["event"] != "mark":
+            events.append(far.receive_json())
+        far.send_json({"event": "mark", "streamSid": "MZ1", "mark": events[-1]["mark"]})
         until(lambda: bool(account(client, "CA7")["turns"]) and account(client, "CA7")["turns"][0]["ended"])
         assert account(client, "CA7")["ended"] is False
         far.send_json(STOP)
         with pytest.raises(WebSocketDisconnect):
-            far.receive_json()
+            while True:  # On a busy machine the voice may run dry between two pieces, which is a mark too.
+                events.append(far.receive_json())
+    assert events[-1]["event"] == "mark"
+    sound = [mulaw_decode(base64.b64decode(each["media"]["payload"])) for each in events if each["event"] == "media"]
+    assert sum(map(len, sound)) == len("Hello to you.") * 20 * 8
+    assert np.abs(np.concatenate(sound)).max() > 1000
     until(lambda: account(client, "CA7")["ended"])
     told = account(client, "CA7")
     (turn,) = told["turns"]
