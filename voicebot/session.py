@@ -80,7 +80,7 @@ class Session:
         self, call_id: str, transport: Transport, deps: CallDeps, label: Label | None = None, line: PhoneLine = NO_LINE
     ) -> None:
         """`label`: that its turns begin with; None for the server's default. `line`: what is known of a telephone's."""
-        self._call_id = call_id
+        self.call_id = call_id
         self._transport = transport
         self._deps = deps
         self._loop = asyncio.get_running_loop()
@@ -130,10 +130,6 @@ class Session:
     # ---- CallPort
 
     @property
-    def call_id(self) -> str:
-        return self._call_id
-
-    @property
     def trace_path(self) -> str:
         return str(self._recorder.path)
 
@@ -180,6 +176,10 @@ class Session:
             self._apply(ev.PlayoutStarted(begun))
         return pcm
 
+    @property
+    def audio_to_come(self) -> bool:
+        return self._speaker.unfinished
+
     def _note_playout(self) -> None:
         """Tell what has been heard: the end of the reply, and progress while no speech windows come."""
         live, heard = self._speaker.live, self._speaker.heard_samples()
@@ -216,8 +216,8 @@ class Session:
 
     async def run(self) -> None:
         """The call, from its first event to its closed trace. Never raises but for its own cancellation."""
-        self._transport.send_event({"type": "call", "call_id": self._call_id, **self._deps.info})
-        self._account.call_began(self._call_id, self._transport.kind, self.trace_path)
+        self._transport.send_event({"type": "call", "call_id": self.call_id, **self._deps.info})
+        self._account.call_began(self.call_id, self._transport.kind, self.trace_path)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -229,7 +229,7 @@ class Session:
                     task.cancel()
                 await self._tools.aclose()
         except* Exception as errors:  # noqa: BLE001 - a fault of ours ends this call and no other
-            log.error("call %s: internal error: %s", self._call_id, outline(errors))
+            log.error("call %s: internal error: %s", self.call_id, outline(errors))
             self.hang_up("internal error")
         finally:
             self.hang_up("server stopped")
@@ -244,7 +244,7 @@ class Session:
         self._transport.close(self._reason)
         self._recorder.close(self._reason, dict(self._machine.counts))
         self._brain.close()
-        self._account.call_ended(self._call_id, self._reason, self._brain.privacy.strictest)
+        self._account.call_ended(self.call_id, self._reason, self._brain.privacy.strictest)
         for name, amount in self._machine.counts.items():
             self._deps.metrics.count(name, amount, transport=self._transport.kind)
 
@@ -253,7 +253,7 @@ class Session:
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
-        return self._group.create_task(work, name=f"{self._call_id} {name}")
+        return self._group.create_task(work, name=f"{self.call_id} {name}")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task that is cancelled when the call is over."""
@@ -282,7 +282,7 @@ class Session:
 
     def _crash(self, what: str) -> None:
         """End this call for a fault of ours; in the log there are no words of the caller's."""
-        log.error("call %s: %s", self._call_id, what)
+        log.error("call %s: %s", self.call_id, what)
         self._crashed, self._reason = True, "internal error"
         self._over.set()
 

@@ -132,6 +132,15 @@ class Speaker:
     def live(self) -> int | None:
         return self._live
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether more of the live reply, which is not paused, will be queued."""
+        return (track := self._playing) is not None and not track.complete
+
+    @property
+    def _playing(self) -> _Track | None:
+        return self._tracks.get(self._live) if self._live is not None and not self._paused else None
+
     def heard_samples(self) -> int:
         """How much of the live reply the caller has heard by now; never runs back."""
         track = self._tracks.get(self._live) if self._live is not None else None
@@ -143,8 +152,7 @@ class Speaker:
 
     def pull(self, samples: int) -> Pcm | None:
         """The next 20 ms, or None: nothing live, paused, or its sound is late (better a pause than a torn word)."""
-        track = self._tracks.get(self._live) if self._live is not None and not self._paused else None
-        if track is None:
+        if (track := self._playing) is None:
             return None
         ready = track.queued - track.pulled
         if ready <= 0 or (ready < samples and not track.complete):
@@ -163,7 +171,7 @@ class Speaker:
 
     def finished(self) -> int | None:
         """The live reply, once the caller has heard all of it."""
-        track = self._tracks.get(self._live) if self._live is not None and not self._paused else None
+        track = self._playing
         if track is None or not track.complete or track.pulled < track.queued or not track.queued:
             return None
         return self._live if self.heard_samples() >= track.queued else None

@@ -124,6 +124,10 @@ class Talk:
         self.playout.hear(self.speaker.heard_samples())
         return self.speaker.pull(samples)
 
+    @property
+    def audio_to_come(self) -> bool:
+        return self.speaker.unfinished
+
     def push_text(self, text: str) -> None:
         raise AssertionError("a telephone has no keyboard")
 

@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from tests.carriers.line import Network, Talk, talk
+from tests.carriers.line import REPLY, Network, Talk, talk
 from tests.carriers.vendors import VENDORS, Vendor
 from tests.virtual_time import run as run_virtual
 
@@ -116,6 +116,29 @@ def test_what_a_stall_has_left_waiting_at_the_far_end_drains_while_nobody_speaks
             call.wired.stall(0.4)
             await asyncio.sleep(7.0)
             assert call.carrier.playback.left(asyncio.get_running_loop().time()) <= 0.045 * call.playout.rate_hz
+
+    run_virtual(main())
+
+
+@EVERY
+@pytest.mark.parametrize("late_s", [0.002, 0.03])
+def test_a_voice_that_comes_in_pieces_is_heard_without_a_gap(vendor: Vendor, late_s: float) -> None:
+    """Each piece is shorter than what goes out ahead, so that there is none left to send when the next one comes."""
+
+    async def main() -> None:
+        async with talk(vendor, Network(delay_s=0.03)) as call:
+            call.speaker.start(REPLY)
+            piece = np.full(call.transport.playout_rate_hz * 7 // 100, 3000, np.int16)
+            for _ in range(20):
+                call.speaker.queue(REPLY, piece)
+                await asyncio.sleep(late_s)
+            call.speaker.complete(REPLY)
+            await asyncio.sleep(2)
+            assert call.speaker.finished() is not None
+            heard = call.carrier.heard.pcm()
+            sounding = np.flatnonzero(np.abs(heard.astype(np.int32)) > 1000)
+            assert len(sounding) == pytest.approx(20 * len(piece), rel=0.01)
+            assert sounding[-1] - sounding[0] + 1 == len(sounding), "silence within the voice"
 
     run_virtual(main())
 

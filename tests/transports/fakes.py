@@ -28,6 +28,7 @@ class FakePort:
         self.pulls = 0
         self.sound_ready: Callable[[], None] = lambda: None
         """Set it to the transport's, which is then told as a call tells it."""
+        self.audio_to_come = False
         self._to_play: deque[int] = deque()
         self.hung_up = asyncio.Event()
 

@@ -57,6 +57,11 @@ class CallPort(Protocol):
         """
         ...
 
+    @property
+    def audio_to_come(self) -> bool:
+        """Whether more of what is being said is still to be made: a `pull_audio` of None is then a wait and no end."""
+        ...
+
     def push_text(self, text: str) -> None:
         """A turn that the caller typed (at most 2,000 characters; longer is cut)."""
         ...

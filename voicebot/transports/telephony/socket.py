@@ -48,6 +48,9 @@ OUTBOX_LIMIT = 64
 DRAIN_EVERY = 10
 """Of silence one frame in so many is left out, so that what a stall has left waiting at the far end drains; else it
 would delay all that comes after, and a far end that wants silence tells nothing of it."""
+LATE_S = 0.05
+"""How long one waits for more of a voice that is late before its stretch is ended. Well below the lead of those wires
+whose messages hold several frames, so that what waits for more comes in time all the same."""
 TELEPHONE_RATE_HZ = 8_000
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
@@ -81,6 +84,8 @@ class SocketTransport:
         self._socket_closed = False
         self._packet: list[Pcm] = []
         self._stretch_open = False
+        self._sounded_s = 0.0
+        """When the last frame of sound was pulled."""
         self._idle_frames = 0
         self._held = Held(EMPTY)
         self._take_rates()
@@ -304,11 +309,13 @@ class SocketTransport:
         pcm = port.pull_audio(samples)
         if pcm is None:
             self._account.pacer.idle(now, FRAME_S if self._wire.sends_silence else IDLE_LOOK_S)
-            self._end_stretch()
+            if not port.audio_to_come or now - self._sounded_s > LATE_S:
+                self._end_stretch()
             self._idle_frames += 1
             if self._wire.sends_silence and self._idle_frames % DRAIN_EVERY:
                 self._enqueue((self._wire.media(silence(samples)),))
             return
+        self._sounded_s = now
         fresh = self._go_on_or_flush(pcm) if self._held else pcm
         self._account.sent(pcm, now)
         if not len(fresh):
