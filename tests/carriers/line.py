@@ -7,9 +7,11 @@ What the caller really heard is the carrier's recording; what we believe is `Spe
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -58,12 +60,13 @@ class Wired:
         self._random = Random(network.seed)
         self._inbox: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
         self._arrivals = {"in": 0.0, "out": 0.0}
+        self._flights: dict[str, deque[Callable[[], None]]] = {"in": deque(), "out": deque()}
 
     def tell(self, *messages: Message) -> None:
         """The carrier sends something."""
         for message in messages:
             kind = "text" if isinstance(message, str) else "bytes"
-            self._later("in", lambda m={"type": "websocket.receive", kind: message}: self._inbox.put_nowait(m))
+            self._later("in", partial(self._inbox.put_nowait, {"type": "websocket.receive", kind: message}))
 
     def stall(self, seconds: float) -> None:
         """What we send arrives so much later for once, and then all at once."""
@@ -94,10 +97,16 @@ class Wired:
         except Exception as error:  # noqa: BLE001 - shown by the test that fails for it
             self.faults.append(str(error))
 
-    def _later(self, way: str, act: Any) -> None:
+    def _later(self, way: str, act: Callable[[], None]) -> None:
+        """Each arrival takes the first that is on its way: timers of one moment ring in any order."""
         delay = self._network.delay_s + self._random.random() * self._network.jitter_s
         at = self._arrivals[way] = max(self._arrivals[way], self._loop.time() + delay)
-        self._loop.call_at(at, act)
+        flight = self._flights[way]
+        flight.append(act)
+        self._loop.call_at(at, self._land, flight)
+
+    def _land(self, flight: deque[Callable[[], None]]) -> None:
+        flight.popleft()()
 
 
 @dataclass
@@ -114,6 +123,7 @@ class Talk:
     speech: list[Pcm] = field(default_factory=list)
     digits: list[str] = field(default_factory=list)
     hang_ups: list[str] = field(default_factory=list)
+    given: int = 0
 
     # ---- CallPort
 
@@ -152,6 +162,12 @@ class Talk:
             self.speaker.queue(REPLY, tone.astype(np.int16))
         self.speaker.complete(REPLY)
         self.speaker.start(REPLY)
+
+    def give(self, voice: Pcm, seconds: float) -> None:
+        """The next piece of a reply's sound; `given` counts what has been given of it."""
+        piece = voice[self.given : self.given + round(seconds * self.transport.playout_rate_hz)]
+        self.speaker.queue(REPLY, piece)
+        self.given += len(piece)
 
     def pause(self) -> None:
         self.speaker.pause(REPLY)

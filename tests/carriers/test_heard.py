@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.carriers.line import REPLY, Network, Talk, talk
 from tests.carriers.vendors import VENDORS, Vendor
 from tests.virtual_time import run as run_virtual
+from voicebot.core.audio import Pcm, mulaw_decode
 
 EVERY = pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
 CLAUSES = (
@@ -121,26 +123,62 @@ def test_what_a_stall_has_left_waiting_at_the_far_end_drains_while_nobody_speaks
 
 
 @EVERY
-@pytest.mark.parametrize("late_s", [0.002, 0.03])
-def test_a_voice_that_comes_in_pieces_is_heard_without_a_gap(vendor: Vendor, late_s: float) -> None:
-    """Each piece is shorter than what goes out ahead, so that there is none left to send when the next one comes."""
+@pytest.mark.parametrize("seed", range(4))
+def test_a_voice_that_comes_in_pieces_is_heard_as_it_was_made(vendor: Vendor, seed: int) -> None:
+    """A piece may be shorter than what goes out ahead, so that there is none left to send when the next one comes."""
+    rng = Random(seed)
 
     async def main() -> None:
         async with talk(vendor, Network(delay_s=0.03)) as call:
+            voice = steps(call.transport.playout_rate_hz // 50, frames=60)
             call.speaker.start(REPLY)
-            piece = np.full(call.transport.playout_rate_hz * 7 // 100, 3000, np.int16)
-            for _ in range(20):
-                call.speaker.queue(REPLY, piece)
-                await asyncio.sleep(late_s)
+            while len(voice) > call.given:
+                call.give(voice, seconds=rng.uniform(0.045, 0.25))
+                await asyncio.sleep(rng.choice((0.0, 0.002, 0.01, 0.03)))
             call.speaker.complete(REPLY)
             await asyncio.sleep(2)
             assert call.speaker.finished() is not None
+            assert not call.wired.faults
             heard = call.carrier.heard.pcm()
-            sounding = np.flatnonzero(np.abs(heard.astype(np.int32)) > 1000)
-            assert len(sounding) == pytest.approx(20 * len(piece), rel=0.01)
-            assert sounding[-1] - sounding[0] + 1 == len(sounding), "silence within the voice"
+            sounding = np.flatnonzero(heard)
+            assert np.array_equal(heard[sounding[0] : sounding[-1] + 1], voice), "lost, twice, or with silence in it"
 
     run_virtual(main())
+
+
+@EVERY
+@pytest.mark.parametrize("seed", range(4))
+def test_a_voice_in_pieces_that_is_paused_and_goes_on_is_heard_but_for_what_lay_ready(
+    vendor: Vendor, seed: int
+) -> None:
+    rng = Random(seed)
+
+    async def main() -> None:
+        async with talk(vendor) as call:
+            voice = steps(call.transport.playout_rate_hz // 50, frames=100)
+            call.speaker.start(REPLY)
+            while len(voice) > call.given:
+                call.give(voice, seconds=rng.uniform(0.1, 0.4))
+                await asyncio.sleep(0.01)
+            call.speaker.complete(REPLY)
+            for _ in range(2):
+                await asyncio.sleep(rng.uniform(0.2, 0.8))
+                call.pause()
+                await asyncio.sleep(rng.uniform(0.05, 0.5))
+                call.resume()
+            await asyncio.sleep(4)
+            assert call.speaker.finished() is not None
+            assert not call.wired.faults
+            sounding = np.count_nonzero(call.carrier.heard.pcm())
+            assert sounding == pytest.approx(len(voice), abs=2 * 0.045 * call.transport.playout_rate_hz)
+
+    run_virtual(main())
+
+
+def steps(samples: int, frames: int) -> Pcm:
+    """Sound of which each frame has a level of its own, the same after every codec; none is silent."""
+    levels = mulaw_decode(bytes(code for code in range(256) if code & 0x7F not in (0x7E, 0x7F)))
+    return np.repeat(levels[:frames], samples)
 
 
 @EVERY

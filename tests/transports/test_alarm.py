@@ -25,7 +25,7 @@ def test_a_time_that_has_passed_is_not_waited_for() -> None:
     assert run(slept_s(Alarm(), -1.0)) == 0.0
 
 
-@pytest.mark.parametrize("until_s", [0.0203, 0.0207])
+@pytest.mark.parametrize("until_s", [0.020001, 0.0203, 0.0207])
 def test_one_sleeps_to_the_next_whole_millisecond_as_a_coarse_clock_would_not_have_come_so_far(until_s: float) -> None:
     assert run(slept_s(Alarm(), until_s)) == 0.021
 

@@ -8,8 +8,8 @@ import math
 TICK_S = 0.001
 """uvloop's clock and timers count whole milliseconds, and less than half of one is no sleep at all: who looks again
 sooner than the next tick spins until it comes."""
-ROUNDING = 1e-3
-"""Of a tick: what sums of seconds may be beside it."""
+ROUNDING = 1e-4
+"""Of a tick: what sums of seconds may be beside it; far less than the microsecond in which players count."""
 
 
 class Alarm:
