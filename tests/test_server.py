@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import socket
 import time
@@ -21,6 +22,7 @@ from voicebot.config import load_config
 from voicebot.core.audio import mulaw_decode, mulaw_encode
 from voicebot.errors import ConfigError
 from voicebot.server import bind, create_app
+from voicebot.session import Session
 
 SCRIPTED = (
     "engines.vad=scripted://",
@@ -229,6 +231,22 @@ def test_when_every_line_is_busy_callers_are_told_to_come_back(tmp_path: Path) -
             assert caught.value.code == 1013
         until(lambda: account(client, "CA1")["ended"])
         assert client.post("/api/offer", json={"type": "offer", "sdp": "v=0"}).status_code == 400
+
+
+def test_nothing_keeps_a_call_that_has_ended(client: TestClient) -> None:
+    with client.websocket_connect(STREAM) as far:
+        far.send_json(start_of("CA1"))
+        until(lambda: client.get("/api/calls/CA1").status_code == 200)
+        assert sessions() == 1
+        far.send_json(STOP)
+    until(lambda: account(client, "CA1")["ended"] and not sessions())
+    assert account(client, "CA1")["call_id"]
+
+
+def sessions() -> int:
+    """Calls that are still in memory."""
+    gc.collect()
+    return sum(isinstance(each, Session) for each in gc.get_objects())
 
 
 def test_ten_killed_calls_leave_no_line_busy(tmp_path: Path) -> None:

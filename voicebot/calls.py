@@ -191,6 +191,9 @@ class Calls:
             del self._live[record.call_id]
             self._slots -= 1
             record.ended = True
+            record.private = frozenset(
+                filter(session.private, record.turns)
+            ).__contains__  # No word of it keeps the call.
             record.over.set()
 
     def _forget_old(self) -> None:

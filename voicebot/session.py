@@ -238,6 +238,7 @@ class Session:
     def _close(self) -> None:
         self._closed = True
         self._windows.close()
+        self._ring.let_go()
         if self._timer is not None:
             self._timer.cancel()
         self._agenda.close()

@@ -157,6 +157,13 @@ def test_what_is_read_does_not_change_with_the_ring() -> None:
     assert kept.tolist() == [1, 2, 3, 4]
 
 
+def test_a_ring_that_was_let_go_holds_nothing() -> None:
+    ring = SpeechRing(seconds=4 / 16_000)
+    ring.push(pcm(1, 2, 3, 4))
+    ring.let_go()
+    assert len(ring.read(0, 4)) == 0
+
+
 def noise(dbfs_: float, ms: int) -> Pcm:
     """White noise, the same every time."""
     rms = 32768 * 10 ** (dbfs_ / 20)

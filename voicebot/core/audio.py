@@ -232,3 +232,7 @@ class SpeechRing:
         at, count = start % size, stop - start
         first = min(count, size - at)
         return np.concatenate((self._buffer[at : at + first], self._buffer[: count - first]))
+
+    def let_go(self) -> None:
+        """The call is over: hold nothing, and take nothing more."""
+        self._buffer = EMPTY
