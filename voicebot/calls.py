@@ -191,9 +191,8 @@ class Calls:
             del self._live[record.call_id]
             self._slots -= 1
             record.ended = True
-            record.private = frozenset(
-                filter(session.private, record.turns)
-            ).__contains__  # No word of it keeps the call.
+            # What is shown of it from now on must not keep the call itself.
+            record.private = frozenset(filter(session.private, record.turns)).__contains__
             record.over.set()
 
     def _forget_old(self) -> None:

@@ -147,6 +147,28 @@ def test_a_voice_that_comes_in_pieces_is_heard_as_it_was_made(vendor: Vendor, se
 
 
 @EVERY
+def test_the_first_piece_of_a_voice_is_heard_at_once_but_where_it_would_be_filled_up(vendor: Vendor) -> None:
+    async def main() -> None:
+        async with talk(vendor) as call:
+            await asyncio.sleep(1)
+            voice = steps(call.transport.playout_rate_hz // 50, frames=5)
+            began = asyncio.get_running_loop().time()
+            call.speaker.start(REPLY)
+            call.give(voice, seconds=0.1)
+            await asyncio.sleep(0.03)
+            heard_s = call.carrier.heard.first_audible_s(began)
+            if vendor.wire().pads:
+                assert heard_s is None
+            else:
+                assert heard_s is not None and heard_s - began <= 0.025
+            call.speaker.complete(REPLY)
+            await asyncio.sleep(0.01)
+            assert call.carrier.heard.first_audible_s(began) is not None, "nothing more is to come: it goes at once"
+
+    run_virtual(main())
+
+
+@EVERY
 @pytest.mark.parametrize("seed", range(4))
 def test_a_voice_in_pieces_that_is_paused_and_goes_on_is_heard_but_for_what_lay_ready(
     vendor: Vendor, seed: int

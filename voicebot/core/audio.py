@@ -234,5 +234,5 @@ class SpeechRing:
         return np.concatenate((self._buffer[at : at + first], self._buffer[: count - first]))
 
     def let_go(self) -> None:
-        """The call is over: hold nothing, and take nothing more."""
+        """Hold nothing any more: the call is over, and nothing will be pushed."""
         self._buffer = EMPTY

@@ -51,6 +51,7 @@ class ExotelWire(Wire):
 
     kind = "exotel"
     packet_s = 0.2
+    pads = True
     lead_s = 0.3
 
     def __init__(self) -> None:

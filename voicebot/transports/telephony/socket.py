@@ -49,8 +49,8 @@ DRAIN_EVERY = 10
 """Of silence one frame in so many is left out, so that what a stall has left waiting at the far end drains; else it
 would delay all that comes after, and a far end that wants silence tells nothing of it."""
 LATE_S = 0.05
-"""How long one waits for more of a voice that is late before its stretch is ended. Well below the lead of those wires
-whose messages hold several frames, so that what waits for more comes in time all the same."""
+"""How long one waits for more of a voice that is late before its stretch is ended. Well below the lead of a wire that
+pads, so that what waits for more comes in time all the same."""
 TELEPHONE_RATE_HZ = 8_000
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
@@ -311,6 +311,8 @@ class SocketTransport:
             self._account.pacer.idle(now, FRAME_S if self._wire.sends_silence else IDLE_LOOK_S)
             if not port.audio_to_come or now - self._sounded_s > LATE_S:
                 self._end_stretch()
+            elif not self._wire.pads:
+                self._flush_packet()
             self._idle_frames += 1
             if self._wire.sends_silence and self._idle_frames % DRAIN_EVERY:
                 self._enqueue((self._wire.media(silence(samples)),))

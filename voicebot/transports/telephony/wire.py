@@ -98,6 +98,8 @@ class Wire:
     """Of our audio."""
     packet_s = 0.02
     """Least audio that one message should hold."""
+    pads = False
+    """Whether a shorter one is filled up with silence, which the caller hears."""
     lead_s = 0.1
     """How much audio the far end should hold, so that jitter is not heard."""
     clears = True
